@@ -1,0 +1,88 @@
+/* One connected stream socket: reads into the loop's buffer, corked writes, pause, end (FIN), abort (RST). */
+#ifndef WS_NET_TRANSPORT_H
+#define WS_NET_TRANSPORT_H
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "net/loop.h"
+
+struct ws_transport;
+struct ws_chunk; /* a growable block of output, from the loop's pool */
+
+/* What is called from below. Every callback may close or abort the transport; it may not free its memory. */
+struct ws_transport_handler {
+	void (*on_readable)(struct ws_transport *t); /* ws_transport_read has bytes, the end or an error to tell */
+	void (*on_broken)(struct ws_transport *t);   /* RST while not reading; t->error says what. Once */
+	void (*on_written)(struct ws_transport *t);  /* after a short write: the kernel took some of what was queued */
+	void (*on_ended)(struct ws_transport *t);    /* all output and the FIN have gone (or can never go). Once */
+};
+
+/* Embedded in its connection. Fields are for reading only. */
+struct ws_transport {
+	struct event event;
+	struct ws_loop *loop;
+	const struct ws_transport_handler *handler;
+	struct ws_deferred flush;     /* queued while corked output waits for the end of the turn */
+	struct ws_chunk *out;         /* NULL: nothing to send */
+	uint8_t *kept;                /* input that ws_transport_keep was given; NULL: none */
+	size_t kept_from, kept_len;
+	uint64_t read_at;             /* ms: when bytes last came */
+	uint64_t progress_at;         /* ms: when the kernel last took bytes, or output began to wait */
+	int fd;                       /* -1: closed */
+	int error;                    /* errno of the failure that ended reading or writing; 0: none */
+	bool paused;                  /* by ws_transport_pause */
+	bool eof;                     /* FIN has been read */
+	bool ending;                  /* ws_transport_end was called */
+	bool fin_sent;
+	bool write_failed;            /* output is thrown away; what the peer sent before can still be read */
+	bool cautious;                /* input had to be kept: receive no more than 16 KiB at a time */
+};
+
+/* Takes over fd (non-blocking) and starts reading. 0 or WS_ERROR_SYSTEM (then fd is closed). */
+int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
+                      const struct ws_transport_handler *handler);
+
+/*
+ * What there is to read: kept input first, else one recv into the loop's buffer. Returns the number of bytes at *data
+ * (writable: they are unmasked in place; alive until the next read on this loop, or, if kept, on this transport),
+ * 0 for FIN, WS_AGAIN, or WS_ERROR_SYSTEM (t->error). The caller owns them all: what it doesn't use it keeps.
+ */
+long ws_transport_read(struct ws_transport *t, uint8_t **data);
+
+/* Puts unused bytes, the last len of those just read, back for the next read. 0 or WS_ERROR_MEMORY. */
+int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len);
+
+/*
+ * Reading stops, but the end does not go unnoticed: a RST is told by on_broken at once, a FIN is found by the read
+ * after resume. Where input is kept, resume brings an on_readable at the end of the turn without waiting for the peer.
+ */
+void ws_transport_pause(struct ws_transport *t);
+void ws_transport_resume(struct ws_transport *t);
+
+/*
+ * Sends the parts, in order, all or none of them. Up to 16 KiB are corked until ws_transport_flush or the end of the
+ * turn; more goes to the kernel at once, in one sendmsg with what is corked, and only what it doesn't take is copied.
+ * The parts are the caller's again on return. 0, WS_ERROR_MEMORY or WS_ERROR_CLOSED (ended, closed, or the peer is gone).
+ */
+int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count);
+
+/* Sends what is corked. Errors show up on the reading side: there may be input that came before them. */
+void ws_transport_flush(struct ws_transport *t);
+
+/* Bytes that the kernel has not taken yet. */
+size_t ws_transport_buffered(const struct ws_transport *t);
+
+/* After all output, FIN (shutdown for writing). on_ended follows, at the earliest at the end of the turn. */
+void ws_transport_end(struct ws_transport *t);
+
+/* Closes the descriptor now and throws everything queued or kept away. No callback follows. Repeatable. */
+void ws_transport_close(struct ws_transport *t);
+
+/* The same, but with a RST where TCP allows it. */
+void ws_transport_abort(struct ws_transport *t);
+
+#endif
