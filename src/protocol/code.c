@@ -5,10 +5,14 @@
 
 bool ws_code_on_wire(unsigned code)
 {
-	/* RFC 6455 section 7.4.2: 0-999 are not used, 1000-2999 belong to the protocol, 3000-4999 to its users. */
+	/*
+	 * RFC 6455 section 7.4.2: 0-999 are not used, 1000-2999 belong to the protocol, 3000-4999 to its users.
+	 */
 	if (code >= 3000)
 		return code <= 4999;
-	/* Of the protocol's own, 1004 is reserved and 1005, 1006 only report what never came (section 7.4.1). */
+	/*
+	 * Of the protocol's own, 1004 is reserved and 1005, 1006 only report what never came (section 7.4.1).
+	 */
 	return (code >= WS_CODE_NORMAL && code <= WS_CODE_UNSUPPORTED_DATA)
 		|| (code >= WS_CODE_INVALID_DATA && code <= WS_CODE_BAD_GATEWAY);
 }

@@ -34,11 +34,12 @@ struct ws_refusal {
 };
 
 /*
- * Parses a request head, which ends with an empty line, from the start of data; max is the head's largest size.
- * Returns the bytes it takes up, WS_AGAIN where it is not complete (an error is found at its first byte even so),
- * or WS_ERROR_PROTOCOL with refusal filled: 400, 431 (too large or too many headers), 501 (Transfer-Encoding other
- * than chunked), 505. Refused: bare CR or LF, folding, a space before the colon, NUL and control bytes, a missing or
- * repeated Host in HTTP/1.1, Transfer-Encoding together with Content-Length, repeated or non-numeric Content-Length.
+ * Parses a request head, which ends with an empty line, from the start of data; max is the head's largest
+ * size. Returns the bytes it takes up, WS_AGAIN where it is not complete (an error is found at its first
+ * byte even so), or WS_ERROR_PROTOCOL with refusal filled: 400, 431 (too large or too many headers), 501
+ * (Transfer-Encoding other than chunked), 505. Refused: bare CR or LF, folding, a space before the colon,
+ * NUL and control bytes, a missing or repeated Host in HTTP/1.1, Transfer-Encoding together with
+ * Content-Length, repeated or non-numeric Content-Length.
  */
 long ws_head_parse_request(struct ws_head *head, const char *data, size_t len, size_t max,
                            struct ws_refusal *refusal);
@@ -48,20 +49,20 @@ long ws_head_parse_response(struct ws_head *head, const char *data, size_t len, 
                             struct ws_refusal *refusal);
 
 /*
- * One field line with its CRLF, by the same rules. Returns the bytes it takes up, WS_AGAIN, or WS_ERROR_PROTOCOL
- * with refusal filled.
+ * One field line with its CRLF, by the same rules. Returns the bytes it takes up, WS_AGAIN, or
+ * WS_ERROR_PROTOCOL with refusal filled.
  */
 long ws_head_parse_field(struct ws_header *header, const char *data, size_t len, struct ws_refusal *refusal);
 
-/* The first header of that name (any case), or NULL; *from is where to start and, if found, where to go on. */
+/* The first header of that name (any case), or NULL; *from is where to start and, if found, to go on. */
 const struct ws_header *ws_head_next(const struct ws_head *head, const char *name, size_t *from);
 
-/* Whether a comma-separated header (all its lines) lists the token, in any case (RFC 9110 section 5.6.1). */
+/* Whether a comma-separated header (all its lines) lists the token, in any case (RFC 9110 section 5.6.1) */
 bool ws_head_lists(const struct ws_head *head, const char *name, const char *token);
 
 /*
- * Takes the next element off a comma-separated list, without the white space around it; empty ones are passed over
- * (RFC 9110 section 5.6.1.2). False at the list's end.
+ * Takes the next element off a comma-separated list, without the white space around it; empty ones are
+ * passed over (RFC 9110 section 5.6.1.2). False at the list's end.
  */
 bool ws_slice_split(struct ws_slice *list, struct ws_slice *element);
 

@@ -1,6 +1,6 @@
 /*
- * UTF-8 validation. The inside of a text is checked 16 bytes at a time, whatever its script; only the edges of a
- * piece, where a character may be cut, go byte by byte.
+ * UTF-8 validation. The inside of a text is checked 16 bytes at a time, whatever its script; only the edges
+ * of a piece, where a character may be cut, go byte by byte.
  */
 #include "protocol/utf8.h"
 
@@ -13,7 +13,10 @@ enum {
 
 typedef int8_t block __attribute__((vector_size(BLOCK)));
 
-/* The byte that starts a character: sets how many follow and what the first of them may be (Unicode table 3-7). */
+/*
+ * The byte that starts a character: sets how many follow and what the first of them may be (Unicode table
+ * 3-7).
+ */
 static bool lead_take(struct ws_utf8 *u, uint8_t byte)
 {
 	u->low = 0x80;
@@ -53,7 +56,10 @@ static bool bytes_take(struct ws_utf8 *u, const uint8_t *data, const uint8_t *en
 	return true;
 }
 
-/* Bytes with the top bit flipped, so that signed comparisons, which every vector unit has, order them as unsigned. */
+/*
+ * Bytes with the top bit flipped, so that signed comparisons, which every vector unit has, order them as
+ * unsigned.
+ */
 static inline block block_load(const uint8_t *data)
 {
 	block bytes;
@@ -72,9 +78,10 @@ static inline bool block_any(block bits)
 }
 
 /*
- * Whether the 16 bytes go on validly from the 3 before them. Per byte: it is a continuation exactly if one of the 3
- * bytes before it asks for one, it is none of those that never occur, and the four narrow second bytes are kept to
- * (Unicode table 3-7). The first invalid byte of a text is always caught at its own place.
+ * Whether the 16 bytes go on validly from the 3 before them. Per byte: it is a continuation exactly if one
+ * of the 3 bytes before it asks for one, it is none of those that never occur, and the four narrow second
+ * bytes are kept to (Unicode table 3-7). The first invalid byte of a text is always caught at its own
+ * place.
  */
 static inline bool block_valid(const uint8_t *data)
 {

@@ -1,0 +1,425 @@
+/* The server's half of the opening handshake: what a request must say, and the two answers to it. */
+#include "protocol/handshake.h"
+
+#include <openssl/evp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/code.h"
+
+/* RFC 6455 section 1.3 */
+#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+/* They are told apart by comparing each with each: a longer list would cost its sender less than us. */
+enum { SUBPROTOCOLS = 64 };
+
+/* --- the request --------------------------------------------------------------------------------- */
+
+static int refuse(struct ws_refusal *refusal, unsigned status, const char *why)
+{
+	*refusal = (struct ws_refusal){ status, why };
+	return WS_ERROR_PROTOCOL;
+}
+
+static bool slice_equals(struct ws_slice a, struct ws_slice b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static struct ws_slice slice_of(const char *text)
+{
+	return (struct ws_slice){ text, strlen(text) };
+}
+
+/* How often a header that may stand only once does: 0, 1, or 2 for more. The value is the first one's. */
+static unsigned header_find(const struct ws_head *head, const char *name, struct ws_slice *value)
+{
+	size_t from = 0;
+	const struct ws_header *header = ws_head_next(head, name, &from);
+
+	if (header == NULL)
+		return 0;
+	*value = header->value;
+	return ws_head_next(head, name, &from) == NULL ? 1 : 2;
+}
+
+/* 16 bytes in base64: 22 characters, the last of which carries two bits and four zeros, and "==". */
+static bool key_valid(struct ws_slice key)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	if (key.len != WS_HANDSHAKE_KEY || memcmp(key.data + WS_HANDSHAKE_KEY - 2, "==", 2) != 0)
+		return false;
+	for (size_t i = 0; i < WS_HANDSHAKE_KEY - 2; i++)
+		if (memchr(alphabet, key.data[i], sizeof alphabet - 1) == NULL)
+			return false;
+	return memchr("AQgw", key.data[WS_HANDSHAKE_KEY - 3], 4) != NULL;
+}
+
+/* An upgrade with a body: the frames would begin behind bytes that nobody reads. */
+static int body_check(const struct ws_head *head, struct ws_refusal *refusal)
+{
+	struct ws_slice length;
+
+	if (header_find(head, "Transfer-Encoding", &length) != 0)
+		return refuse(refusal, 400, "An opening handshake has no Transfer-Encoding.");
+	if (header_find(head, "Content-Length", &length) != 0)
+		for (size_t i = 0; i < length.len; i++)
+			if (length.data[i] != '0')
+				return refuse(refusal, 413, "An opening handshake has no body.");
+	return 0;
+}
+
+/* Whether the request asks for a WebSocket at all (section 4.2.1 points 1, 3 and 4). */
+static int upgrade_check(const struct ws_head *head, struct ws_refusal *refusal)
+{
+	if (!slice_equals(head->method, slice_of("GET")))
+		return refuse(refusal, 405, "A WebSocket is opened with GET.");
+	/*
+	 * RFC 9110 section 7.8 has Upgrade ignored in HTTP/1.0, and proxies that speak it drop the header, so
+	 * before it is looked for the version is told, as the reason (section 15.6.6, stretched to the minor
+	 * version).
+	 */
+	if (head->minor < 1)
+		return refuse(refusal, 505, "A WebSocket needs HTTP/1.1, also from a proxy on the way.");
+	if (!ws_head_lists(head, "Upgrade", "websocket"))
+		return refuse(refusal, 426, "This is a WebSocket endpoint: the request has no Upgrade: websocket.");
+	if (!ws_head_lists(head, "Connection", "upgrade"))
+		return refuse(refusal, 400, "The request has Upgrade, but no Connection: Upgrade.");
+	return 0;
+}
+
+int ws_handshake_check(const struct ws_head *head, struct ws_slice *key, struct ws_refusal *refusal)
+{
+	struct ws_slice version;
+	int result;
+
+	if ((result = upgrade_check(head, refusal)) != 0 || (result = body_check(head, refusal)) != 0)
+		return result;
+	/* Point 6; once only (section 11.3.5); another version is told ours (section 4.4). */
+	if (header_find(head, "Sec-WebSocket-Version", &version) != 1)
+		return refuse(refusal, 400, "Sec-WebSocket-Version is missing or repeated.");
+	if (!ws_slice_is(version, "13"))
+		return refuse(refusal, 426, "Only version 13 of the WebSocket protocol is spoken here.");
+	/* Point 5; once only (section 11.3.1) */
+	if (header_find(head, "Sec-WebSocket-Key", key) != 1)
+		return refuse(refusal, 400, "Sec-WebSocket-Key is missing or repeated.");
+	if (!key_valid(*key))
+		return refuse(refusal, 400, "Sec-WebSocket-Key is not 16 bytes in base64.");
+	return 0;
+}
+
+/* --- subprotocols -------------------------------------------------------------------------------- */
+
+/*
+ * Notes one line's elements behind the count ones known; false for no token, a repeated one or one too
+ * many.
+ */
+static bool subprotocols_note(struct ws_slice list, struct ws_slice known[SUBPROTOCOLS], size_t *count)
+{
+	struct ws_slice element;
+
+	if (!ws_slice_split(&list, &element))
+		return false; /* 1#token: an empty line is no list */
+	do {
+		if (*count == SUBPROTOCOLS || !ws_slice_is_token(element))
+			return false;
+		for (size_t i = 0; i < *count; i++)
+			if (slice_equals(known[i], element))
+				return false;
+		known[(*count)++] = element;
+	} while (ws_slice_split(&list, &element));
+	return true;
+}
+
+bool ws_handshake_subprotocols_valid(const struct ws_head *head)
+{
+	struct ws_slice known[SUBPROTOCOLS];
+	const struct ws_header *header;
+	size_t count = 0, from = 0;
+
+	/* Several lines are one list (section 11.3.4). */
+	while ((header = ws_head_next(head, "Sec-WebSocket-Protocol", &from)) != NULL)
+		if (!subprotocols_note(header->value, known, &count))
+			return false;
+	return true;
+}
+
+struct ws_slice ws_handshake_subprotocol(const struct ws_head *head, const char *const *offered,
+                                         size_t count)
+{
+	const struct ws_header *header;
+	size_t from = 0;
+
+	while ((header = ws_head_next(head, "Sec-WebSocket-Protocol", &from)) != NULL) {
+		struct ws_slice list = header->value, element;
+		while (ws_slice_split(&list, &element))
+			for (size_t i = 0; i < count; i++)
+				if (slice_equals(element, slice_of(offered[i])))
+					return element;
+	}
+	return (struct ws_slice){ NULL, 0 };
+}
+
+/* --- origin -------------------------------------------------------------------------------------- */
+
+/* The digits of a port; standard where there are none. False if that is no port. */
+static bool port_read(struct ws_slice digits, unsigned standard, unsigned *port)
+{
+	*port = digits.len == 0 ? standard : 0;
+	for (size_t i = 0; i < digits.len; i++) {
+		if (digits.data[i] < '0' || digits.data[i] > '9')
+			return false;
+		*port = *port * 10 + (unsigned)(digits.data[i] - '0');
+		if (*port > 65535)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * "host", "host:port", "[v6]" or "[v6]:port"; false for anything else, user information and paths included.
+ */
+static bool authority_split(struct ws_slice authority, unsigned standard, struct ws_slice *host,
+                            unsigned *port)
+{
+	struct ws_slice digits = { NULL, 0 };
+	const bool bracketed = authority.len > 0 && authority.data[0] == '[';
+	size_t i = 0;
+
+	if (bracketed) {
+		while (i < authority.len && authority.data[i] != ']')
+			i++;
+		if (i++ == authority.len)
+			return false;
+	} else {
+		while (i < authority.len && authority.data[i] != ':')
+			if (strchr("/?#@[]", authority.data[i++]) != NULL) /* a NUL is found, too */
+				return false;
+	}
+	*host = (struct ws_slice){ authority.data, i };
+	if (i < authority.len) {
+		if (authority.data[i] != ':')
+			return false;
+		digits = (struct ws_slice){ authority.data + i + 1, authority.len - i - 1 };
+	}
+	return host->len > 0 && port_read(digits, standard, port);
+}
+
+static bool host_equals(struct ws_slice a, struct ws_slice b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++) {
+		const char c = a.data[i], d = b.data[i];
+		const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		if (c != d && !(letter && (c ^ d) == ('a' ^ 'A')))
+			return false;
+	}
+	return true;
+}
+
+/* Cuts "scheme://" off; gives the scheme's port, or 0 where it has none that we know. */
+static bool scheme_cut(struct ws_slice *origin, unsigned *standard)
+{
+	size_t i = 0;
+
+	while (i + 3 <= origin->len && memcmp(origin->data + i, "://", 3) != 0)
+		i++;
+	if (i == 0 || i + 3 > origin->len)
+		return false; /* "null" among others (RFC 6454 section 6.1) */
+	const struct ws_slice scheme = { origin->data, i };
+	*standard = ws_slice_is(scheme, "https") || ws_slice_is(scheme, "wss") ? 443
+		: ws_slice_is(scheme, "http") || ws_slice_is(scheme, "ws") ? 80 : 0;
+	origin->data += i + 3;
+	origin->len -= i + 3;
+	return true;
+}
+
+bool ws_handshake_same_origin(const struct ws_head *head)
+{
+	struct ws_slice origin, host, origin_host, host_host;
+	unsigned standard, origin_port, host_port;
+	const unsigned origins = header_find(head, "Origin", &origin);
+
+	if (origins == 0)
+		return true; /* no browser */
+	if (origins > 1 || header_find(head, "Host", &host) != 1 || !scheme_cut(&origin, &standard))
+		return false;
+	/* Behind a proxy that ends TLS we can't know our own scheme: a Host without a port is at the page's. */
+	return authority_split(origin, standard, &origin_host, &origin_port)
+		&& authority_split(host, standard, &host_host, &host_port)
+		&& origin_port == host_port && host_equals(origin_host, host_host);
+}
+
+/* --- the answers --------------------------------------------------------------------------------- */
+
+/* Writes what fits and counts what there is. */
+struct writer {
+	char *out;
+	size_t size, used;
+};
+
+static void slice_write(struct writer *w, struct ws_slice slice)
+{
+	if (w->used < w->size && slice.len > 0) {
+		const size_t room = w->size - w->used;
+		memcpy(w->out + w->used, slice.data, slice.len < room ? slice.len : room);
+	}
+	w->used += slice.len;
+}
+
+static void text_write(struct writer *w, const char *text)
+{
+	slice_write(w, slice_of(text));
+}
+
+static void number_write(struct writer *w, size_t number)
+{
+	char digits[24];
+
+	(void)snprintf(digits, sizeof digits, "%zu", number);
+	text_write(w, digits);
+}
+
+/* Whether extra is whole header lines, none of which is in own (NULL ends it). */
+static bool extra_valid(const char *extra, const char *const *own)
+{
+	struct ws_refusal ignored;
+	struct ws_header header;
+
+	while (*extra != '\0') {
+		const long used = ws_head_parse_field(&header, extra, strlen(extra), &ignored);
+		if (used < 0)
+			return false;
+		for (size_t i = 0; own[i] != NULL; i++)
+			if (ws_slice_is(header.name, own[i]))
+				return false;
+		extra += used;
+	}
+	return true;
+}
+
+/* Whether valid extra lines have a field of that name. */
+static bool extra_has(const char *extra, const char *name)
+{
+	const char *const names[] = { name, NULL };
+
+	return !extra_valid(extra, names);
+}
+
+int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
+{
+	unsigned char input[WS_HANDSHAKE_KEY + sizeof GUID - 1], digest[EVP_MAX_MD_SIZE];
+	unsigned char encoded[WS_HANDSHAKE_ACCEPT + 1];
+	unsigned len = 0;
+
+	if (key.len != WS_HANDSHAKE_KEY)
+		return WS_ERROR_PROTOCOL;
+	memcpy(input, key.data, WS_HANDSHAKE_KEY);
+	memcpy(input + WS_HANDSHAKE_KEY, GUID, sizeof GUID - 1);
+	if (EVP_Digest(input, sizeof input, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
+		return WS_ERROR_MEMORY;
+	(void)EVP_EncodeBlock(encoded, digest, (int)len);
+	memcpy(accept, encoded, WS_HANDSHAKE_ACCEPT);
+	return 0;
+}
+
+long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct ws_slice subprotocol,
+                           const char *extra)
+{
+	/* Both lengths would be wrong in a 101 (RFC 9110 section 8.6, RFC 9112 section 6.1). */
+	static const char *const own[] = {
+		"Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "Content-Length",
+		"Transfer-Encoding", NULL
+	};
+	struct writer w = { out, size, 0 };
+	char accept[WS_HANDSHAKE_ACCEPT];
+	const int result = ws_handshake_accept(key, accept);
+
+	if (result != 0)
+		return result;
+	if (!extra_valid(extra, own) || (subprotocol.len > 0 && !ws_slice_is_token(subprotocol)))
+		return WS_ERROR_PROTOCOL;
+	text_write(&w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Accept: ");
+	slice_write(&w, (struct ws_slice){ accept, sizeof accept });
+	if (subprotocol.len > 0) {
+		text_write(&w, "\r\nSec-WebSocket-Protocol: ");
+		slice_write(&w, subprotocol);
+	}
+	text_write(&w, "\r\n");
+	text_write(&w, extra);
+	text_write(&w, "\r\n");
+	return (long)w.used;
+}
+
+/* The fields that a status must have, and the connection's end. */
+static void fields_write(struct writer *w, unsigned status, const char *extra)
+{
+	/* RFC 9110 section 15.5.6 */
+	if (status == 405 && !extra_has(extra, "Allow"))
+		text_write(w, "Allow: GET\r\n");
+	/* RFC 6455 section 4.4 */
+	if (status == 426 && !extra_has(extra, "Sec-WebSocket-Version"))
+		text_write(w, "Sec-WebSocket-Version: 13\r\n");
+	/* RFC 9110 sections 15.5.22 and 7.8: Upgrade is always listed in Connection. */
+	text_write(w, status == 426 ? "Upgrade: websocket\r\nConnection: Upgrade, close\r\n"
+		: "Connection: close\r\n");
+}
+
+long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *extra, struct ws_slice body)
+{
+	static const char *const own[] = { "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", NULL };
+	struct writer w = { out, size, 0 };
+
+	if (status < 200 || status > 599 || !extra_valid(extra, own))
+		return WS_ERROR_PROTOCOL;
+	text_write(&w, "HTTP/1.1 ");
+	number_write(&w, status);
+	text_write(&w, " ");
+	text_write(&w, ws_handshake_phrase(status));
+	text_write(&w, "\r\n");
+	if (!extra_has(extra, "Content-Type"))
+		text_write(&w, "Content-Type: text/plain; charset=utf-8\r\n");
+	text_write(&w, "Content-Length: ");
+	number_write(&w, body.len);
+	text_write(&w, "\r\n");
+	fields_write(&w, status, extra);
+	text_write(&w, extra);
+	text_write(&w, "\r\n");
+	slice_write(&w, body);
+	return (long)w.used;
+}
+
+const char *ws_handshake_phrase(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *phrase;
+	} phrases[] = {
+		{ 100, "Continue" }, { 101, "Switching Protocols" },
+		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 203, "Non-Authoritative Information" },
+		{ 204, "No Content" }, { 205, "Reset Content" }, { 206, "Partial Content" },
+		{ 300, "Multiple Choices" }, { 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" },
+		{ 304, "Not Modified" }, { 305, "Use Proxy" }, { 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
+		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 402, "Payment Required" }, { 403, "Forbidden" },
+		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 406, "Not Acceptable" },
+		{ 407, "Proxy Authentication Required" }, { 408, "Request Timeout" }, { 409, "Conflict" },
+		{ 410, "Gone" }, { 411, "Length Required" }, { 412, "Precondition Failed" },
+		{ 413, "Content Too Large" }, { 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
+		{ 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
+		{ 422, "Unprocessable Content" }, { 426, "Upgrade Required" },
+		{ 428, "Precondition Required" }, { 429, "Too Many Requests" },      /* RFC 6585 */
+		{ 431, "Request Header Fields Too Large" },                          /* RFC 6585 */
+		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" }
+	};
+
+	for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	return "Unknown";
+}
