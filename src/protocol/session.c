@@ -1,0 +1,238 @@
+/* Turns the pieces of frames into messages, control frames and failures, one at a time. */
+#include "protocol/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/code.h"
+
+enum {
+	ASSEMBLY_START = 4096,
+	ASSEMBLY_SPARE = 1024 * 1024 /* a larger one is freed after its message rather than kept for the next */
+};
+
+struct ws_assembly {
+	size_t len, capacity;
+	uint8_t data[];
+};
+
+static void assembly_release(struct ws_session *s)
+{
+	struct ws_assembly *a = s->assembly;
+	s->assembly = NULL;
+	s->delivered = false;
+	if (!a)
+		return;
+	if (s->pool->assembly || a->capacity > ASSEMBLY_SPARE) {
+		free(a);
+		return;
+	}
+	a->len = 0;
+	s->pool->assembly = a;
+}
+
+/* Grows with what has come, never on the word of an announced length. */
+static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len)
+{
+	if (!s->assembly) {
+		s->assembly = s->pool->assembly;
+		s->pool->assembly = NULL;
+	}
+	struct ws_assembly *a = s->assembly;
+	size_t used = a ? a->len : 0, capacity = a ? a->capacity : 0;
+	if (capacity - used < len) {
+		size_t wanted = capacity * 2 > ASSEMBLY_START ? capacity * 2 : ASSEMBLY_START;
+		if (wanted < used + len)
+			wanted = used + len;
+		a = realloc(a, sizeof *a + wanted);
+		if (!a)
+			return WS_ERROR_MEMORY;
+		a->len = used;
+		a->capacity = wanted;
+		s->assembly = a;
+	}
+	memcpy(a->data + used, data, len);
+	a->len = used + len;
+	return 0;
+}
+
+void ws_session_pool_clear(struct ws_session_pool *pool)
+{
+	ws_frame_pool_clear(&pool->frames);
+	free(pool->assembly);
+	pool->assembly = NULL;
+}
+
+void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message)
+{
+	*s = (struct ws_session){ .pool = pool, .max_message = max_message };
+	s->closing.role = (uint8_t)role;
+}
+
+void ws_session_clear(struct ws_session *s)
+{
+	ws_frame_drop(&s->reader);
+	assembly_release(s);
+}
+
+static int fail(struct ws_session_event *event, unsigned code, const char *why)
+{
+	event->type = WS_SESSION_FAILURE;
+	event->code = code;
+	if (why != event->why)
+		snprintf(event->why, sizeof event->why, "%s", why);
+	event->data = (const uint8_t *)event->why;
+	event->len = strlen(event->why);
+	return 0;
+}
+
+static size_t message_len(const struct ws_session *s)
+{
+	return s->assembly ? s->assembly->len : 0;
+}
+
+/* Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments. */
+static bool data_frame_wrong(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
+{
+	if (frame->opcode == WS_CONTINUATION && !s->opcode)
+		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a continuation frame continues no message");
+	if (frame->opcode != WS_CONTINUATION && s->opcode)
+		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a new message begins inside an unfinished one");
+	if (frame->length > s->max_message - message_len(s)) {
+		snprintf(event->why, sizeof event->why, "message of %s%" PRIu64 " bytes is over the limit of %zu",
+		         frame->fin ? "" : "at least ", message_len(s) + frame->length, s->max_message);
+		return !fail(event, WS_CODE_MESSAGE_TOO_BIG, event->why);
+	}
+	return false;
+}
+
+static void message_start(struct ws_session *s, const struct ws_frame *frame)
+{
+	if (frame->opcode != WS_CONTINUATION) {
+		s->opcode = frame->opcode;
+		s->utf8 = (struct ws_utf8){ 0 };
+	}
+}
+
+/* The message is whole: in the assembly if any of it had to be kept, else in the piece itself. */
+static int message_end(struct ws_session *s, const struct ws_piece *piece, enum ws_session_mode mode,
+                       struct ws_session_event *event)
+{
+	uint8_t kind = s->opcode;
+	s->opcode = 0;
+	s->delivered = true;
+	if (kind == WS_TEXT && !ws_utf8_complete(&s->utf8))
+		return fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
+	if (mode == WS_SESSION_DISCARD)
+		return WS_AGAIN;
+	event->type = WS_SESSION_MESSAGE;
+	event->kind = (enum ws_opcode)kind;
+	event->data = s->assembly ? s->assembly->data : piece->data;
+	event->len = s->assembly ? s->assembly->len : piece->len;
+	return 0;
+}
+
+/* Returns WS_AGAIN where there is nothing to tell yet. */
+static int take_data(struct ws_session *s, const struct ws_frame *frame, const struct ws_piece *piece,
+                     enum ws_session_mode mode, struct ws_session_event *event)
+{
+	if (piece->first) {
+		if (data_frame_wrong(s, frame, event))
+			return 0;
+		message_start(s, frame);
+	}
+	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
+		return fail(event, WS_CODE_INVALID_DATA, "a text message is not valid UTF-8");
+	bool end = piece->last && frame->fin;
+	if (piece->len > 0 && (s->assembly || !end)) {
+		int e = assembly_append(s, piece->data, piece->len);
+		if (e)
+			return e;
+	}
+	return end ? message_end(s, piece, mode, event) : WS_AGAIN;
+}
+
+/* Section 5.5.1 and 7.4. */
+static int take_close(const uint8_t *data, size_t len, struct ws_session_event *event)
+{
+	if (len == 1)
+		return fail(event, WS_CODE_PROTOCOL_ERROR, "a Close frame has half a status code");
+	event->type = WS_SESSION_CLOSE;
+	event->code = len ? (unsigned)data[0] << 8 | data[1] : WS_CODE_NO_STATUS;
+	event->data = len ? data + 2 : data;
+	event->len = len ? len - 2 : 0;
+	if (len && !ws_code_on_wire(event->code)) {
+		snprintf(event->why, sizeof event->why, "a Close frame has the code %u, which may not be sent", event->code);
+		return fail(event, WS_CODE_PROTOCOL_ERROR, event->why);
+	}
+	if (!ws_utf8_valid(event->data, event->len))
+		return fail(event, WS_CODE_INVALID_DATA, "a Close frame's reason is not valid UTF-8");
+	return 0;
+}
+
+static int take_control(const struct ws_frame *frame, const uint8_t *data, size_t len, struct ws_session_event *event)
+{
+	if (frame->opcode == WS_CLOSE)
+		return take_close(data, len, event);
+	event->type = frame->opcode == WS_PING ? WS_SESSION_PING : WS_SESSION_PONG;
+	event->data = data;
+	event->len = len;
+	return 0;
+}
+
+/* Whether the next bytes are those of a message: a data frame under way, or the head of one. */
+static bool message_next(const struct ws_session *s, const uint8_t *data)
+{
+	return (s->reader ? ws_frame_opcode(s->reader) : data[0] & 0x0f) <= WS_BINARY;
+}
+
+int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
+                    struct ws_session_event *event)
+{
+	if (s->delivered)
+		assembly_release(s);
+	while (*len > 0) {
+		struct ws_frame frame;
+		struct ws_piece piece;
+		if (mode == WS_SESSION_HOLD && message_next(s, *data)) {
+			event->type = WS_SESSION_HELD;
+			return 0;
+		}
+		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, data, len, &frame, &piece);
+		if (e == WS_ERROR_PROTOCOL)
+			return fail(event, WS_CODE_PROTOCOL_ERROR, piece.why);
+		if (e == WS_AGAIN) /* a head or a control frame of which more is to come */
+			continue;
+		if (e)
+			return e;
+		e = frame.opcode <= WS_BINARY ? take_data(s, &frame, &piece, mode, event)
+		                              : take_control(&frame, piece.data, piece.len, event);
+		if (e != WS_AGAIN)
+			return e;
+	}
+	return WS_AGAIN;
+}
+
+/* The length of the longest prefix of at most max bytes that doesn't end inside a character. */
+static size_t whole_characters(const char *text, size_t len, size_t max)
+{
+	if (len <= max)
+		return len;
+	while (max > 0 && ((unsigned char)text[max] & 0xC0) == 0x80)
+		max--;
+	return max;
+}
+
+size_t ws_session_close_payload(uint8_t payload[WS_CONTROL_PAYLOAD], unsigned code, const char *reason, size_t len)
+{
+	if (code == WS_CODE_NO_STATUS)
+		return 0;
+	len = whole_characters(reason, len, WS_REASON_SIZE);
+	payload[0] = (uint8_t)(code >> 8);
+	payload[1] = (uint8_t)code;
+	if (len)
+		memcpy(payload + 2, reason, len);
+	return len + 2;
+}

@@ -1,0 +1,81 @@
+/* Messages and control frames of one connection (RFC 6455 sections 5 to 8): joins frame, utf8 and closing. */
+#ifndef WS_PROTOCOL_SESSION_H
+#define WS_PROTOCOL_SESSION_H
+
+#include "protocol/closing.h"
+#include "protocol/frame.h"
+#include "protocol/utf8.h"
+
+enum {
+	WS_REASON_SIZE = 123,        /* bytes of a Close frame's text: section 5.5.1 */
+	WS_WHY_SIZE = 124            /* the same with a NUL */
+};
+
+/* A message that did not come in one piece, as far as it has come. */
+struct ws_assembly;
+
+/* What the sessions of one thread share. All zero: empty. */
+struct ws_session_pool {
+	struct ws_frame_pool frames;
+	struct ws_assembly *assembly; /* one spare, reused */
+};
+
+void ws_session_pool_clear(struct ws_session_pool *pool);
+
+/* Embedded in a connection. Fields are for reading only, but for closing, which the connection steps. */
+struct ws_session {
+	struct ws_closing closing;
+	struct ws_session_pool *pool;
+	struct ws_frame_reader *reader; /* NULL between frames */
+	struct ws_assembly *assembly;   /* NULL: no message under way, or none of its bytes came yet */
+	size_t max_message;
+	struct ws_utf8 utf8;            /* of the text message under way */
+	uint8_t opcode;                 /* of the message under way; 0: none */
+	bool delivered;                 /* assembly belongs to the message last told of */
+};
+
+/* Whether the next message may be told of. */
+enum ws_session_mode {
+	WS_SESSION_DELIVER, /* yes */
+	WS_SESSION_HOLD,    /* not now: its bytes are left where they are, control frames before it are told of */
+	WS_SESSION_DISCARD  /* nobody wants it: it is checked and thrown away */
+};
+
+enum ws_session_event_type {
+	WS_SESSION_MESSAGE,
+	WS_SESSION_PING,
+	WS_SESSION_PONG,
+	WS_SESSION_CLOSE,  /* a valid Close frame; code, and data/len is its reason */
+	WS_SESSION_FAILURE, /* the peer broke the protocol: fail with code, data/len says why in words */
+	WS_SESSION_HELD    /* a message that may not be told of comes next */
+};
+
+struct ws_session_event {
+	enum ws_session_event_type type;
+	enum ws_opcode kind;  /* MESSAGE: WS_TEXT or WS_BINARY */
+	unsigned code;        /* CLOSE: 1005 where it carried none. FAILURE: 1002, 1007 or 1009 */
+	const uint8_t *data;  /* alive until the next call for this session or the end of the input's life */
+	size_t len;
+	char why[WS_WHY_SIZE]; /* holds FAILURE's text */
+};
+
+void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message);
+
+/* Repeatable. */
+void ws_session_clear(struct ws_session *s);
+
+/*
+ * Takes bytes from the input (writable: payload is unmasked in place) until something is to be told, advancing *data
+ * and *len. Returns 0 with an event, WS_AGAIN once the input is used up, or WS_ERROR_MEMORY. Not to be called again
+ * after CLOSE or FAILURE.
+ */
+int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
+                    struct ws_session_event *event);
+
+/*
+ * A Close frame's payload (section 5.5.1); code 1005: empty. The reason is cut to what fits, between characters.
+ * Returns its size, at most WS_CONTROL_PAYLOAD.
+ */
+size_t ws_session_close_payload(uint8_t payload[WS_CONTROL_PAYLOAD], unsigned code, const char *reason, size_t len);
+
+#endif
