@@ -1,0 +1,121 @@
+# moonsocket: `make help` lists the targets. Each does its own set-up.
+
+LUA       = $(shell command -v lua5.4 || command -v lua)
+LUAROCKS  = $(shell command -v luarocks || command -v luarocks-5.4) --lua-version 5.4
+LUA_FLAGS = $(eval LUA_FLAGS := -I$$(shell $$(LUAROCKS) config variables.LUA_INCDIR))$(LUA_FLAGS)
+CLANG    ?= clang
+ROCKSPEC  = moonsocket-scm-1.rockspec
+TREE      = $(CURDIR)/lua_modules
+
+# Every script below runs against what was installed into ./lua_modules.
+export LUA
+export LUA_PATH  = $(TREE)/share/lua/5.4/?.lua;$(TREE)/share/lua/5.4/?/init.lua;;
+export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;;
+
+SOURCES  := $(sort $(wildcard src/*/*.c))
+HEADERS  := $(wildcard src/*.h src/*/*.h)
+MODULES  := $(wildcard lua/*.lua lua/*/*.lua)
+CORE     := $(filter src/protocol/% src/net/%,$(SOURCES))
+UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
+
+CFLAGS   ?= -O2 -g
+SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+C_FLAGS   = -std=gnu11 -Isrc -MMD -MP
+LIBRARIES = -lwslay -levent_core -lcrypto
+
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
+endif
+
+.PHONY: build help demo demo-server test test-core closing conformance chaos valgrind sanitize warnings bench rock clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+build: $(TREE)/.installed ##          build and install into ./lua_modules (the default)
+
+help: ##           this list
+	@sed -n 's/^\([a-z-]*\):.*## */\1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0 }'
+
+demo: build need-demo ## real clients come and go; prints how each connection ended
+	@$(LUA) examples/demo/demo.lua
+
+demo-server: build ## the demo's server alone, for a browser or any client
+	@$(LUA) examples/demo/server.lua $(ARGS)
+
+test: build test-core need-test ## everything a change must pass
+	@tools/test.sh $(UNITS)
+
+test-core: $(UNITS) ## build the C unit tests, with the sanitizers on
+
+closing: build/closing/closing_explore ## explore the closing state machine exhaustively
+	$< $(ARGS)
+
+conformance: build need-conformance ## Autobahn's server cases
+	@tools/conformance.sh
+
+chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run
+	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+valgrind: build need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
+	@tools/valgrind.sh $(ARGS)
+
+sanitize: build/sanitize/moonsocket/core.so build need-test ## the specs with the module under ASan and UBSan
+	@tools/sanitize.sh $(ARGS)
+
+warnings: $(SOURCES:%.c=build/warnings/gcc/%.o) $(SOURCES:%.c=build/warnings/clang/%.o) ## every warning of gcc and clang is an error
+
+bench: build need-bench build/bench/load ## CPU per message, system calls, memory; ARGS=--quick or --json
+	@bench/run.sh $(ARGS)
+
+rock: need-build ## pack the .src.rock, install it into a tree of its own and load it
+	@tools/rock.sh
+
+clean: ##          forget everything that was built
+	rm -rf build lua_modules moonsocket
+	find src -name '*.o' -delete
+
+# Installs what the named set of tools/bootstrap.sh lacks; quick when nothing does.
+need-%:
+	@tools/bootstrap.sh $*
+
+$(TREE)/.installed: $(ROCKSPEC) $(SOURCES) $(HEADERS) $(MODULES) | need-build
+	@echo "building and installing into ./lua_modules"
+	@mkdir -p build
+	@$(LUAROCKS) make --tree $(TREE) $(ROCKSPEC) CFLAGS="$(CFLAGS) -fPIC" >build/build.log 2>&1 || { cat build/build.log; exit 1; }
+	@touch $@
+
+# The same rules for every purpose: build/PURPOSE/src/x.o from src/x.c, with the purpose's compiler and flags, and
+# build/PURPOSE/core.a, the core without binding/ and endpoint/, for what tests it alone.
+define compile
+build/$(1)/%.o: %.c | need-build $(4)
+	@mkdir -p $$(@D)
+	@echo "$(1): $$<"
+	@$(2) $$(C_FLAGS) $(3) -c -o $$@ $$<
+
+build/$(1)/core.a: $(CORE:%.c=build/$(1)/%.o)
+	@rm -f $$@
+	@$$(AR) rcs $$@ $$^
+endef
+$(eval $(call compile,unit,$$(CC),-O1 -g $$(SANITIZE)))
+$(eval $(call compile,closing,$$(CC),-O2))
+$(eval $(call compile,bench,$$(CC),-O2 $$(WARNINGS)))
+$(eval $(call compile,sanitize,$$(CC),-O1 -g -fPIC $$(SANITIZE) $$(LUA_FLAGS)))
+$(eval $(call compile,warnings/gcc,gcc,-O2 $$(WARNINGS) $$(LUA_FLAGS)))
+$(eval $(call compile,warnings/clang,$$(CLANG),-O2 $$(WARNINGS) $$(LUA_FLAGS),need-warnings))
+
+build/unit/%_test: build/unit/spec/core/%_test.o build/unit/core.a
+	@$(CC) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+build/closing/%_explore: build/closing/spec/core/%_explore.o build/closing/core.a
+	@$(CC) -o $@ $^ $(LIBRARIES)
+
+build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
+	@mkdir -p $(@D)
+	@$(CC) -shared $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+build/bench/load: build/bench/bench/load.o
+	@$(CC) -o $@ $^
+
+-include $(shell find build -name '*.d' 2>/dev/null)

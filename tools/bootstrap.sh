@@ -1,0 +1,111 @@
+#!/bin/sh
+# Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
+#   tools/bootstrap.sh SET...      sets: build demo test conformance valgrind bench warnings
+set -eu
+
+# The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
+table() {
+	cat <<-'END'
+	# set        look for                apt-get               dnf                 apk                 pacman         brew
+	build        run:cc                  gcc,libc6-dev         gcc                 gcc,musl-dev        gcc            -
+	build        run:make                make                  make                make                make           make
+	build        lua:                    lua5.4                lua                 lua5.4              lua            lua
+	build        header:lua.h            liblua5.4-dev         lua-devel           lua5.4-dev          lua            lua
+	build        run:luarocks            luarocks              luarocks            luarocks5.4         luarocks       luarocks
+	build        header:wslay/wslay.h    libwslay-dev          wslay-devel         wslay-dev           wslay          wslay
+	build        header:event2/event.h   libevent-dev          libevent-devel      libevent-dev        libevent       libevent
+	build        header:openssl/evp.h    libssl-dev            openssl-devel       openssl-dev         openssl        openssl@3
+	demo         lua:socket              lua-socket            rock:luasocket      rock:luasocket      rock:luasocket rock:luasocket
+	test         lua:socket              lua-socket            rock:luasocket      rock:luasocket      rock:luasocket rock:luasocket
+	test         lua:cjson               lua-cjson             rock:lua-cjson      rock:lua-cjson      rock:lua-cjson rock:lua-cjson
+	test         lua:busted              lua-busted            rock:busted         rock:busted         rock:busted    rock:busted
+	test         run:luacheck            lua-check             rock:luacheck       rock:luacheck       rock:luacheck  rock:luacheck
+	test         run:python3             python3               python3             python3             python         python
+	test         run:ip                  iproute2              iproute             iproute2            iproute2       -
+	test         run:nft                 nftables              nftables            nftables            nftables       -
+	conformance  venv:                   python3-venv          python3             python3             python         python
+	valgrind     run:valgrind            valgrind              valgrind            valgrind            valgrind       valgrind
+	bench        run:strace              strace                strace              strace              strace         -
+	warnings     run:clang               clang                 clang               clang               clang          llvm
+	END
+}
+
+has() {
+	name=${1#*:}
+	case $1 in
+	run:*) PATH=$PATH:/usr/sbin:/sbin:lua_modules/bin command -v "$name" >/dev/null ;;
+	header:*)
+		for dir in /usr/include /usr/include/lua5.4 /usr/local/include /usr/local/include/lua \
+			/opt/homebrew/include /opt/homebrew/include/lua /opt/homebrew/opt/openssl@3/include; do
+			[ ! -e "$dir/$name" ] || return 0
+		done
+		return 1 ;;
+	lua:*)
+		lua=$(command -v lua5.4 || command -v lua) || return 1
+		"$lua" - "$name" <<-'END'
+			assert(tonumber(_VERSION:match "[%d.]+") >= 5.4)
+			local name, both = arg[1], package.path .. ";" .. package.cpath
+			assert(name == "" or package.searchpath(name, both))
+		END
+		;;
+	venv:*) python3 -c 'import ensurepip' ;;
+	esac 2>/dev/null
+}
+
+for manager in apt-get dnf apk pacman brew ""; do
+	[ -z "$manager" ] || ! command -v "$manager" >/dev/null || break
+done
+
+packages= rocks= missing=
+for set in "$@"; do
+	while read -r wanted look apt dnf apk pacman brew; do
+		[ "$wanted" = "$set" ] && ! has "$look" || continue
+		missing="$missing $look"
+		case $manager in
+		apt-get) found=$apt ;; dnf) found=$dnf ;; apk) found=$apk ;; pacman) found=$pacman ;; brew) found=$brew ;;
+		*) found=$apt ;;
+		esac
+		case $found in
+		-) ;;
+		rock:*) rocks="$rocks ${found#rock:}" ;;
+		*) packages="$packages $(echo "$found" | tr , ' ')" ;;
+		esac
+	done <<-END
+	$(table)
+	END
+done
+[ -n "$missing" ] || exit 0
+echo "missing:$missing"
+if [ -z "$manager" ] || [ -z "$packages$rocks" ]; then
+	echo "please install it with your system's package manager (Debian's names:$packages), then run this again" >&2
+	exit 1
+fi
+
+sudo=
+[ "$(id -u)" = 0 ] || [ "$manager" = brew ] || sudo=sudo
+case $manager in
+apt-get) install="env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends" ;;
+dnf) install="dnf install -y" ;;
+apk) install="apk add" ;;
+pacman) install="pacman -S --needed --noconfirm" ;;
+brew) install="brew install" ;;
+esac
+
+# $sudo, $install and $packages are lists of words
+# shellcheck disable=SC2086
+install_packages() {
+	[ -z "$packages" ] || $sudo $install $packages </dev/null >&2
+}
+
+if [ -n "$sudo" ] && ! command -v sudo >/dev/null; then
+	echo "please type as root: $install$packages" >&2
+	exit 1
+fi
+# the lists of a fresh machine are empty or stale: they are fetched where it does not go without
+if ! install_packages; then
+	[ "$manager" = apt-get ] || exit 1
+	$sudo apt-get -o DPkg::Lock::Timeout=300 update -qq && install_packages
+fi
+for rock in $rocks; do
+	luarocks --lua-version 5.4 --tree lua_modules install "$rock"
+done
