@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "protocol/code.h"
+#include "error.h"
 
 /* What is being read. A function below returns 0 and has moved at, or WS_AGAIN, or WS_ERROR_PROTOCOL. */
 struct reader {
