@@ -26,10 +26,9 @@ struct ws_transport {
 	struct event event;
 	struct ws_loop *loop;
 	const struct ws_transport_handler *handler;
-	struct ws_deferred flush;     /* queued while corked output waits for the end of the turn */
+	struct ws_deferred flush;     /* queued while something waits for the end of the turn, corked output above all */
 	struct ws_chunk *out;         /* NULL: nothing to send */
-	uint8_t *kept;                /* input that ws_transport_keep was given; NULL: none */
-	size_t kept_from, kept_len;
+	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
 	uint64_t progress_at;         /* ms: when the kernel last took bytes, or output began to wait */
 	int fd;                       /* -1: closed */
@@ -40,6 +39,11 @@ struct ws_transport {
 	bool fin_sent;
 	bool write_failed;            /* output is thrown away; what the peer sent before can still be read */
 	bool cautious;                /* input had to be kept: receive no more than 16 KiB at a time */
+	bool stalled;                 /* the kernel takes no more: output waits for the socket to become writable */
+	bool read_failed;             /* ws_transport_read has told the error */
+	bool lost;                    /* out of memory with half of a write gone, or epoll failed: on_broken, reading or not */
+	bool broken_told, ended_told; /* on_broken, on_ended have been called */
+	bool read_again;              /* kept input: on_readable at the end of the turn */
 };
 
 /* Takes over fd (non-blocking) and starts reading. 0 or WS_ERROR_SYSTEM (then fd is closed). */

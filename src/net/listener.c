@@ -1,0 +1,390 @@
+/* Listening sockets: finding the address, taking over what a dead process left behind, accepting with restraint. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "net/timer.h"
+
+enum {
+	ACCEPTS_PER_EVENT = 64, /* connections that are open want their turn, too */
+	REST_MS = 100           /* without descriptors or memory, trying again at once would only spin */
+};
+
+struct ws_listener {
+	struct event event;
+	struct ws_timer rest;
+	struct ws_loop *loop;
+	struct ws_listener_options options;
+	ws_listener_accepted *accepted;
+	void *arg;
+	bool *freed; /* while accepting: tells the loop on the stack that the listener is gone */
+	int fd;
+	sa_family_t family;
+	unsigned port;
+	char address[WS_ADDRESS_SIZE];
+	char *path; /* of the file to remove; NULL: none */
+	dev_t file_device;
+	ino_t file_inode;
+};
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in ip4;
+	struct sockaddr_in6 ip6;
+	struct sockaddr_un file;
+	struct sockaddr_storage room;
+};
+
+static unsigned address_port(const union address *a)
+{
+	if (a->any.sa_family == AF_INET)
+		return ntohs(a->ip4.sin_port);
+	return a->any.sa_family == AF_INET6 ? ntohs(a->ip6.sin6_port) : 0;
+}
+
+/* An IPv4 peer of a socket for both families is shown as what it is. */
+static void address_unmap(union address *a)
+{
+	if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->ip6.sin6_addr))
+		return;
+	struct sockaddr_in ip4 = {.sin_family = AF_INET, .sin_port = a->ip6.sin6_port};
+	memcpy(&ip4.sin_addr, &a->ip6.sin6_addr.s6_addr[12], sizeof ip4.sin_addr);
+	a->ip4 = ip4;
+}
+
+static void address_text(union address *a, socklen_t len, char text[static WS_ADDRESS_SIZE])
+{
+	if (a->any.sa_family == AF_UNIX) {
+		size_t head = offsetof(struct sockaddr_un, sun_path);
+		int room = len > head ? (int)(len - head) : 0; /* the path's zero may be missing */
+		snprintf(text, WS_ADDRESS_SIZE, "unix:%.*s", room, a->file.sun_path);
+		return;
+	}
+	char host[WS_ADDRESS_SIZE - 16];
+	address_unmap(a);
+	len = a->any.sa_family == AF_INET ? sizeof a->ip4 : sizeof a->ip6;
+	if (getnameinfo(&a->any, len, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
+		strcpy(host, "?");
+	snprintf(text, WS_ADDRESS_SIZE, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, address_port(a));
+}
+
+static void listener_watch(struct ws_listener *listener)
+{
+	if (event_add(&listener->event, NULL) != 0)
+		ws_timer_start(listener->loop, &listener->rest, ws_loop_now(listener->loop) + REST_MS);
+}
+
+static void listener_rested(struct ws_timer *timer)
+{
+	listener_watch((struct ws_listener *)(void *)((char *)timer - offsetof(struct ws_listener, rest)));
+}
+
+static void listener_hand_over(struct ws_listener *listener, int fd, union address *peer, socklen_t len)
+{
+	char text[WS_ADDRESS_SIZE];
+	if (listener->family != AF_UNIX) {
+		int on = 1, timeout = listener->options.tcp_user_timeout;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+#ifdef TCP_USER_TIMEOUT
+		if (timeout > 0)
+			setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+#endif
+		address_text(peer, len, text);
+	} else {
+		strcpy(text, "unix:"); /* a client has no path worth showing */
+	}
+	listener->accepted(listener->arg, fd, text);
+}
+
+static void listener_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ws_listener *listener = arg;
+	bool freed = false;
+	(void)what;
+	listener->freed = &freed;
+	for (int i = 0; i < ACCEPTS_PER_EVENT && !freed; i++) {
+		union address peer;
+		socklen_t len = sizeof peer;
+		int accepted = accept4(fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (accepted >= 0) {
+			listener_hand_over(listener, accepted, &peer, len);
+			continue;
+		}
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			break;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		event_del(&listener->event);
+		ws_timer_start(listener->loop, &listener->rest, ws_loop_now(listener->loop) + REST_MS);
+		break;
+	}
+	if (!freed)
+		listener->freed = NULL;
+}
+
+/* Takes the listening socket over, whatever comes of it. Failing, it leaves errno alone. */
+static int listener_new(struct ws_listener **out, struct ws_loop *loop, int fd,
+                        const struct ws_listener_options *options)
+{
+	union address own;
+	socklen_t len = sizeof own;
+	struct ws_listener *listener = calloc(1, sizeof *listener);
+	if (listener == NULL || getsockname(fd, &own.any, &len) != 0) {
+		int error = errno;
+		bool memory = listener == NULL;
+		free(listener);
+		close(fd);
+		errno = error;
+		return memory ? WS_ERROR_MEMORY : WS_ERROR_SYSTEM;
+	}
+	listener->loop = loop;
+	listener->fd = fd;
+	listener->options = *options;
+	listener->family = own.any.sa_family;
+	listener->port = address_port(&own);
+	address_text(&own, len, listener->address);
+	ws_timer_init(&listener->rest, listener_rested);
+	event_assign(&listener->event, ws_loop_base(loop), fd, EV_READ | EV_PERSIST, listener_ready, listener);
+	ws_loop_hold(loop);
+	*out = listener;
+	return 0;
+}
+
+/* A socket that is bound and listens, or -1 with errno. */
+static int socket_listen(const struct sockaddr *address, socklen_t len, const struct ws_listener_options *options)
+{
+	int on = 1, off = 0, error;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (address->sa_family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (address->sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr))
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+	if (options->reuse_port && address->sa_family != AF_UNIX &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+		goto failed;
+	if (bind(fd, address, len) == 0 && listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN) == 0)
+		return fd;
+failed:
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static int listen_everywhere(unsigned port, const struct ws_listener_options *options)
+{
+	struct sockaddr_in6 ip6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct sockaddr_in ip4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int fd = socket_listen((struct sockaddr *)&ip6, sizeof ip6, options);
+	if (fd < 0 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+		fd = socket_listen((struct sockaddr *)&ip4, sizeof ip4, options);
+	return fd;
+}
+
+/* The first of the host's addresses where one can listen. IPv4 first: that is what "localhost" means to most clients. */
+static int listen_first(const struct addrinfo *found, unsigned port, const struct ws_listener_options *options)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	int fd = -1;
+	errno = EADDRNOTAVAIL;
+	for (int i = 0; i < 2; i++)
+		for (const struct addrinfo *each = found; fd < 0 && each != NULL; each = each->ai_next) {
+			union address a;
+			if (each->ai_family != families[i] || each->ai_addrlen > sizeof a)
+				continue;
+			memcpy(&a, each->ai_addr, each->ai_addrlen);
+			if (a.any.sa_family == AF_INET)
+				a.ip4.sin_port = htons((uint16_t)port);
+			else
+				a.ip6.sin6_port = htons((uint16_t)port);
+			fd = socket_listen(&a.any, each->ai_addrlen, options);
+		}
+	return fd;
+}
+
+/* getaddrinfo with our kind of result. */
+static int host_resolve(const char *host, struct addrinfo **found, const char **message)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	int failure = getaddrinfo(host, NULL, &hints, found);
+	if (failure == 0)
+		return 0;
+	if (failure == EAI_MEMORY)
+		return WS_ERROR_MEMORY;
+	if (failure != EAI_SYSTEM) {
+		errno = EADDRNOTAVAIL;
+		*message = gai_strerror(failure);
+	}
+	return WS_ERROR_SYSTEM;
+}
+
+int ws_listener_tcp(struct ws_listener **out, struct ws_loop *loop, const char *host, unsigned port,
+                    const struct ws_listener_options *options, const char **message)
+{
+	struct addrinfo *found = NULL;
+	*out = NULL;
+	*message = NULL;
+	if (port > UINT16_MAX) {
+		errno = EINVAL;
+		return WS_ERROR_SYSTEM;
+	}
+	int result = host != NULL ? host_resolve(host, &found, message) : 0;
+	if (result != 0)
+		return result;
+	int fd = host != NULL ? listen_first(found, port, options) : listen_everywhere(port, options);
+	if (found != NULL) {
+		int error = errno;
+		freeaddrinfo(found);
+		errno = error;
+	}
+	return fd >= 0 ? listener_new(out, loop, fd, options) : WS_ERROR_SYSTEM;
+}
+
+/* Whether the file is a socket that nobody listens on any more. */
+static bool socket_is_stale(const struct sockaddr_un *address)
+{
+	struct stat status;
+	/* connect is refused by a file of any other kind as well, and that isn't ours to remove */
+	if (lstat(address->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+		return false;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	bool stale = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+/* Notes which file is ours to remove. */
+static int listener_own(struct ws_listener *listener, const char *path)
+{
+	struct stat status;
+	listener->path = strdup(path);
+	if (listener->path == NULL)
+		return WS_ERROR_MEMORY;
+	if (lstat(path, &status) != 0)
+		return WS_ERROR_SYSTEM;
+	listener->file_device = status.st_dev;
+	listener->file_inode = status.st_ino;
+	return 0;
+}
+
+int ws_listener_unix(struct ws_listener **out, struct ws_loop *loop, const char *path,
+                     const struct ws_listener_options *options)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	*out = NULL;
+	if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path) {
+		errno = path[0] == '\0' ? EINVAL : ENAMETOOLONG;
+		return WS_ERROR_SYSTEM;
+	}
+	strcpy(address.sun_path, path);
+	int fd = socket_listen((struct sockaddr *)&address, sizeof address, options);
+	if (fd < 0 && errno == EADDRINUSE) {
+		if (socket_is_stale(&address) && unlink(path) == 0)
+			fd = socket_listen((struct sockaddr *)&address, sizeof address, options);
+		else
+			errno = EADDRINUSE;
+	}
+	if (fd < 0)
+		return WS_ERROR_SYSTEM;
+	int result = listener_new(out, loop, fd, options);
+	if (result == 0)
+		result = listener_own(*out, path);
+	if (result != 0) {
+		int error = errno;
+		ws_listener_free(*out);
+		unlink(path);
+		*out = NULL;
+		errno = error;
+	}
+	return result;
+}
+
+/* Whether fd is a listening stream socket; else errno. */
+static bool socket_listens(int fd)
+{
+	int type = 0, listens = 0;
+	socklen_t len = sizeof type;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
+		return false;
+	len = sizeof listens;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
+		return false;
+	errno = EINVAL;
+	return type == SOCK_STREAM && listens != 0;
+}
+
+int ws_listener_inherit(struct ws_listener **out, struct ws_loop *loop, int fd,
+                        const struct ws_listener_options *options)
+{
+	*out = NULL;
+	if (!socket_listens(fd))
+		return WS_ERROR_SYSTEM;
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return WS_ERROR_SYSTEM;
+	return listener_new(out, loop, fd, options);
+}
+
+void ws_listener_start(struct ws_listener *listener, ws_listener_accepted *accepted, void *arg)
+{
+	listener->accepted = accepted;
+	listener->arg = arg;
+	listener_watch(listener);
+}
+
+const char *ws_listener_address(const struct ws_listener *listener)
+{
+	return listener->address;
+}
+
+unsigned ws_listener_port(const struct ws_listener *listener)
+{
+	return listener->port;
+}
+
+/* Unless somebody has put their own in its place meanwhile. */
+static void listener_remove_file(const struct ws_listener *listener)
+{
+	struct stat status;
+	if (listener->path != NULL && lstat(listener->path, &status) == 0 &&
+	    status.st_dev == listener->file_device && status.st_ino == listener->file_inode)
+		unlink(listener->path);
+}
+
+void ws_listener_free(struct ws_listener *listener)
+{
+	if (listener == NULL)
+		return;
+	if (listener->freed != NULL)
+		*listener->freed = true;
+	event_del(&listener->event);
+	ws_timer_stop(listener->loop, &listener->rest);
+	listener_remove_file(listener);
+	close(listener->fd);
+	ws_loop_release(listener->loop);
+	free(listener->path);
+	free(listener);
+}

@@ -1,0 +1,332 @@
+/* One turn: wait in libevent, call back, fire timers, run deferred work. And what the loop's sockets share. */
+#include "net/loop.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+
+#include "error.h"
+#include "net/loop_private.h"
+
+enum {
+	CHUNK_FIRST = 4096,       /* including its head; a turn's small messages fit */
+	CHUNK_POOLED = 64 * 1024, /* larger ones go back to malloc */
+	CHUNKS_POOLED = 64,       /* at most 4 MiB lie idle */
+	DAY_MS = 24 * 60 * 60 * 1000
+};
+
+static uint64_t clock_read(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void tick_passed(evutil_socket_t fd, short what, void *arg)
+{
+	struct ws_loop *loop = arg;
+	(void)fd;
+	(void)what;
+	loop->tick_at = WS_WHEEL_NEVER; /* the turn itself looks at the wheel */
+}
+
+static struct event_base *base_new(void)
+{
+	struct event_config *config = event_config_new();
+	if (config == NULL)
+		return NULL;
+	/* The environment could otherwise choose a mechanism without edge triggers. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+	struct event_base *base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+struct ws_loop *ws_loop_new(void)
+{
+	struct ws_loop *loop = calloc(1, sizeof *loop);
+	if (loop == NULL)
+		return NULL;
+	loop->receive_buffer = malloc(WS_LOOP_RECEIVE_SIZE);
+	loop->base = loop->receive_buffer != NULL ? base_new() : NULL;
+	if (loop->base == NULL) {
+		ws_loop_free(loop);
+		return NULL;
+	}
+	loop->deferred.prev = loop->deferred.next = &loop->deferred;
+	loop->tick_at = WS_WHEEL_NEVER;
+	evtimer_assign(&loop->tick, loop->base, tick_passed, loop);
+	ws_wheel_init(&loop->wheel, clock_read());
+	return loop;
+}
+
+static void chunks_free(struct ws_chunk *chunk)
+{
+	while (chunk != NULL) {
+		struct ws_chunk *next = chunk->next;
+		free(chunk);
+		chunk = next;
+	}
+}
+
+void ws_loop_free(struct ws_loop *loop)
+{
+	if (loop == NULL)
+		return;
+	int saved = errno; /* ws_loop_new reports with it */
+	if (loop->base != NULL) {
+		if (event_initialized(&loop->tick))
+			event_del(&loop->tick);
+		event_base_free(loop->base);
+	}
+	chunks_free(loop->pool);
+	chunks_free(loop->parked);
+	free(loop->receive_buffer);
+	free(loop);
+	errno = saved;
+}
+
+/* Sees to it that the wait ends at wake. Returns whether there is anything to wait for, or WS_ERROR_SYSTEM. */
+static int loop_arm(struct ws_loop *loop, uint64_t wake, uint64_t now)
+{
+	if (wake <= now)
+		return 0;
+	if (wake >= loop->tick_at)
+		return 1; /* too early a tick is cheaper than moving it for every start and stop */
+	uint64_t ms = wake - now < DAY_MS ? wake - now : DAY_MS;
+	struct timeval delay = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	if (event_add(&loop->tick, &delay) != 0)
+		return WS_ERROR_SYSTEM;
+	loop->tick_at = now + ms;
+	return 1;
+}
+
+/* As loop_arm: whether this turn may wait at all. */
+static int loop_may_wait(struct ws_loop *loop, int64_t timeout_ms)
+{
+	if (timeout_ms == 0 || loop->deferred.next != &loop->deferred)
+		return 0;
+	uint64_t wake = ws_wheel_next(&loop->wheel);
+	if (timeout_ms < 0 && wake >= loop->tick_at)
+		return 1; /* the usual case spares the clock */
+	uint64_t now = clock_read();
+	if (timeout_ms > 0 && (uint64_t)timeout_ms < wake - now && wake > now)
+		wake = now + (uint64_t)timeout_ms;
+	return loop_arm(loop, wake, now);
+}
+
+static void loop_run_deferred(struct ws_loop *loop)
+{
+	if (loop->deferred.next == &loop->deferred)
+		return;
+	struct ws_deferred batch = loop->deferred; /* what is queued from here on is for the next turn */
+	batch.prev->next = batch.next->prev = &batch;
+	loop->deferred.prev = loop->deferred.next = &loop->deferred;
+	while (batch.next != &batch) {
+		struct ws_deferred *work = batch.next;
+		ws_loop_undefer(loop, work);
+		work->run(work);
+	}
+}
+
+int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
+{
+	int wait = loop_may_wait(loop, timeout_ms);
+	if (wait < 0)
+		return wait;
+	while (loop->parked != NULL) {
+		struct ws_chunk *chunk = loop->parked;
+		loop->parked = chunk->next;
+		ws_chunk_give(loop, chunk);
+	}
+	loop->turning = loop->now_stale = true;
+	int failed = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY | (wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
+	if (failed >= 0) {
+		/* After the input: what has just arrived may stop the deadline it was meant to meet. */
+		ws_wheel_advance(&loop->wheel, ws_loop_now(loop));
+		loop_run_deferred(loop);
+	}
+	loop->turning = false;
+	return failed < 0 ? WS_ERROR_SYSTEM : 0;
+}
+
+void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work)
+{
+	if (work->next != NULL)
+		return;
+	work->next = &loop->deferred;
+	work->prev = loop->deferred.prev;
+	work->prev->next = work->next->prev = work;
+}
+
+void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work)
+{
+	(void)loop;
+	if (work->next == NULL)
+		return;
+	work->prev->next = work->next;
+	work->next->prev = work->prev;
+	work->prev = work->next = NULL;
+}
+
+uint64_t ws_loop_now(const struct ws_loop *loop)
+{
+	if (!loop->turning)
+		return clock_read(); /* who knows how long ago the last turn was */
+	if (loop->now_stale) {
+		/* libevent tells nobody that the wait is over: the first to ask after it reads the clock. */
+		struct ws_loop *cache = (struct ws_loop *)loop;
+		cache->now = clock_read();
+		cache->now_stale = false;
+	}
+	return loop->now;
+}
+
+void ws_loop_hold(struct ws_loop *loop)
+{
+	loop->held++;
+}
+
+void ws_loop_release(struct ws_loop *loop)
+{
+	loop->held--;
+}
+
+size_t ws_loop_held(const struct ws_loop *loop)
+{
+	return loop->held;
+}
+
+uint8_t *ws_loop_receive_buffer(struct ws_loop *loop)
+{
+	return loop->receive_buffer;
+}
+
+struct event_base *ws_loop_base(struct ws_loop *loop)
+{
+	return loop->base;
+}
+
+int64_t ws_loop_timeout(const struct ws_loop *loop)
+{
+	if (loop->deferred.next != &loop->deferred)
+		return 0;
+	uint64_t next = ws_wheel_next(&loop->wheel);
+	if (next == WS_WHEEL_NEVER)
+		return -1;
+	uint64_t now = clock_read();
+	if (next <= now)
+		return 0;
+	return next - now < INT64_MAX ? (int64_t)(next - now) : INT64_MAX;
+}
+
+#ifdef __linux__
+
+/* Whether our descriptor `fd` is an epoll that watches our descriptor `watched`, as Linux's /proc tells it. */
+static bool epoll_watches(const char *fd, int watched)
+{
+	char path[64], line[256];
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%.20s", fd);
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	bool found = false;
+	int seen;
+	while (!found && fgets(line, sizeof line, file) != NULL)
+		found = sscanf(line, "tfd: %d", &seen) == 1 && seen == watched;
+	fclose(file);
+	return found;
+}
+
+static int epoll_find(int watched)
+{
+	DIR *folder = opendir("/proc/self/fdinfo");
+	if (folder == NULL)
+		return -1;
+	int found = -1;
+	struct dirent *entry;
+	while (found < 0 && (entry = readdir(folder)) != NULL)
+		if (entry->d_name[0] != '.' && epoll_watches(entry->d_name, watched))
+			found = (int)strtol(entry->d_name, NULL, 10);
+	closedir(folder);
+	return found;
+}
+
+static void nothing_happens(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+/* libevent does not give its epoll away: we have it watch a descriptor that is ours alone and look who does so. */
+int ws_loop_descriptor(const struct ws_loop *loop)
+{
+	int probe = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (probe < 0)
+		return -1;
+	struct event event;
+	event_assign(&event, loop->base, probe, EV_READ, nothing_happens, NULL);
+	int found = event_add(&event, NULL) == 0 ? epoll_find(probe) : -1;
+	event_del(&event);
+	close(probe);
+	return found;
+}
+
+#else
+
+int ws_loop_descriptor(const struct ws_loop *loop)
+{
+	(void)loop;
+	return -1;
+}
+
+#endif
+
+struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size)
+{
+	struct ws_chunk *chunk = loop->pool;
+	if (chunk != NULL && chunk->size >= size) {
+		loop->pool = chunk->next;
+		loop->pooled--;
+		return chunk;
+	}
+	if (size > SIZE_MAX / 4)
+		return NULL;
+	size_t whole = CHUNK_FIRST;
+	while (whole - sizeof *chunk < size)
+		whole *= 2;
+	chunk = malloc(whole);
+	if (chunk == NULL)
+		return NULL;
+	chunk->size = whole - sizeof *chunk;
+	chunk->from = chunk->to = 0;
+	return chunk;
+}
+
+void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk)
+{
+	if (loop->pooled >= CHUNKS_POOLED || chunk->size > CHUNK_POOLED) {
+		free(chunk);
+		return;
+	}
+	chunk->from = chunk->to = 0;
+	chunk->next = loop->pool;
+	loop->pool = chunk;
+	loop->pooled++;
+}
+
+void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk)
+{
+	chunk->next = loop->parked;
+	loop->parked = chunk;
+}

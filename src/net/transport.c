@@ -1,0 +1,454 @@
+/* A stream socket on one raw libevent event. What can wait for the turn's end is done there, by transport_chores. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "net/transport.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "net/loop_private.h"
+
+enum {
+	CORK_WRITE = 16 * 1024,  /* a larger write goes out uncopied; at this size copying is still cheaper */
+	CORK_TOTAL = 64 * 1024,  /* more than a pooled chunk holds does not wait for the end of the turn */
+	CORK_PARTS = 7,          /* more parts than this are always copied */
+	CAUTIOUS_READ = 16 * 1024
+};
+
+static bool transport_reading(const struct ws_transport *t)
+{
+	return !t->paused && !t->eof && !t->read_failed;
+}
+
+/*
+ * While not reading, only edge-triggered EV_WRITE with EV_CLOSED tells of both FIN and RST (libevent turns EPOLLERR into
+ * EV_READ | EV_WRITE) without waking the loop again and again.
+ */
+static short transport_mask(const struct ws_transport *t)
+{
+	if (t->read_failed || t->lost)
+		return 0;
+	if (transport_reading(t))
+		return (short)(EV_READ | EV_PERSIST | (t->stalled ? EV_WRITE : 0));
+	return t->broken_told ? 0 : (short)(EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST);
+}
+
+static bool broken_due(const struct ws_transport *t)
+{
+	return !t->broken_told && !t->read_failed && (t->lost || (t->write_failed && !transport_reading(t)));
+}
+
+static bool ended_due(const struct ws_transport *t)
+{
+	return t->ending && !t->ended_told && (t->out == NULL || t->write_failed);
+}
+
+/* Queues the chores if there are any. To be called after every change. */
+static void transport_settle(struct ws_transport *t)
+{
+	if (t->fd < 0)
+		return;
+	if ((t->out != NULL && !t->stalled) || event_get_events(&t->event) != transport_mask(t) || broken_due(t) ||
+	    ended_due(t) || (t->read_again && !t->paused))
+		ws_loop_defer(t->loop, &t->flush);
+	else
+		ws_loop_undefer(t->loop, &t->flush);
+}
+
+static void output_drop(struct ws_transport *t)
+{
+	if (t->out != NULL)
+		ws_chunk_give(t->loop, t->out);
+	t->out = NULL;
+	t->stalled = false;
+}
+
+static void write_fail(struct ws_transport *t, int error)
+{
+	if (t->error == 0)
+		t->error = error;
+	t->write_failed = true;
+	output_drop(t);
+}
+
+static void transport_lose(struct ws_transport *t, int error)
+{
+	t->lost = true;
+	write_fail(t, error);
+}
+
+static void transport_ready(evutil_socket_t fd, short what, void *arg);
+
+/* Brings libevent's event into line with transport_mask. */
+static void transport_watch(struct ws_transport *t)
+{
+	short mask = transport_mask(t);
+	if (event_get_events(&t->event) == mask)
+		return;
+	event_del(&t->event);
+	event_assign(&t->event, ws_loop_base(t->loop), t->fd, mask, transport_ready, t);
+	if (mask == 0 || event_add(&t->event, NULL) == 0)
+		return;
+	transport_lose(t, errno);
+	event_assign(&t->event, ws_loop_base(t->loop), t->fd, 0, transport_ready, t);
+}
+
+/*
+ * One sendmsg. Returns how many bytes the kernel took. Where those aren't all, the transport is stalled or its writing
+ * has failed.
+ */
+static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int count, size_t total)
+{
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
+	ssize_t sent;
+	do
+		sent = count == 1 ? send(t->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+		                  : sendmsg(t->fd, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM) {
+		write_fail(t, errno);
+		return 0;
+	}
+	size_t taken = sent > 0 ? (size_t)sent : 0;
+	t->stalled = taken < total;
+	t->progress_at = ws_loop_now(t->loop);
+	return taken;
+}
+
+size_t ws_transport_buffered(const struct ws_transport *t)
+{
+	return t->out != NULL ? t->out->to - t->out->from : 0;
+}
+
+/* Takes sent bytes off the front; the empty chunk goes back to the pool. */
+static void output_consume(struct ws_transport *t, size_t len)
+{
+	if (t->out == NULL)
+		return;
+	t->out->from += len;
+	if (t->out->from < t->out->to)
+		return;
+	ws_chunk_give(t->loop, t->out);
+	t->out = NULL;
+}
+
+static void transport_send(struct ws_transport *t)
+{
+	if (t->out == NULL || t->stalled)
+		return;
+	struct iovec all = {t->out->bytes + t->out->from, ws_transport_buffered(t)};
+	size_t taken = transport_sendmsg(t, &all, 1, all.iov_len);
+	output_consume(t, taken);
+}
+
+static void transport_send_fin(struct ws_transport *t)
+{
+	if (!t->ending || t->fin_sent || t->write_failed || t->out != NULL)
+		return;
+	if (shutdown(t->fd, SHUT_WR) == 0)
+		t->fin_sent = true;
+	else
+		write_fail(t, errno);
+}
+
+static void transport_chores(struct ws_deferred *work)
+{
+	struct ws_transport *t = (struct ws_transport *)(void *)((char *)work - offsetof(struct ws_transport, flush));
+	transport_send(t);
+	transport_send_fin(t);
+	transport_watch(t);
+	if (broken_due(t)) {
+		t->broken_told = true;
+		t->handler->on_broken(t);
+	}
+	if (t->fd >= 0 && ended_due(t)) {
+		t->ended_told = true;
+		t->handler->on_ended(t);
+	}
+	if (t->fd >= 0 && t->read_again && !t->paused) {
+		t->read_again = false;
+		t->handler->on_readable(t);
+	}
+	transport_settle(t);
+}
+
+/* Something happened while we weren't reading: a RST? Asking the socket for its error clears it, so we remember it. */
+static void transport_look(struct ws_transport *t)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+	if (!t->write_failed && getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+		write_fail(t, error);
+}
+
+static void transport_writable(struct ws_transport *t)
+{
+	size_t before = ws_transport_buffered(t);
+	uint64_t progress_at = t->progress_at;
+	t->stalled = false;
+	transport_send(t);
+	if (!t->write_failed && ws_transport_buffered(t) < before)
+		t->handler->on_written(t);
+	else
+		t->progress_at = progress_at;
+}
+
+static void transport_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ws_transport *t = arg;
+	(void)fd;
+	if (what & EV_WRITE && t->stalled)
+		transport_writable(t);
+	if (t->fd >= 0 && !transport_reading(t))
+		transport_look(t);
+	else if (t->fd >= 0 && what & EV_READ)
+		t->handler->on_readable(t);
+	transport_settle(t);
+}
+
+int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
+                      const struct ws_transport_handler *handler)
+{
+	*t = (struct ws_transport){.loop = loop, .fd = fd, .handler = handler, .flush.run = transport_chores};
+	t->read_at = t->progress_at = ws_loop_now(loop);
+	event_assign(&t->event, ws_loop_base(loop), fd, transport_mask(t), transport_ready, t);
+	if (event_add(&t->event, NULL) == 0)
+		return 0;
+	int error = errno;
+	close(fd);
+	t->fd = -1;
+	t->error = errno = error;
+	return WS_ERROR_SYSTEM;
+}
+
+static long read_fail(struct ws_transport *t)
+{
+	t->read_failed = true;
+	write_fail(t, t->error);
+	transport_settle(t);
+	errno = t->error;
+	return WS_ERROR_SYSTEM;
+}
+
+static long read_end(struct ws_transport *t)
+{
+	/*
+	 * Whoever learns a socket's error takes it away from the others: after a RST that a send or transport_look has
+	 * reported, recv says 0. EPIPE is another matter: there a FIN had come first.
+	 */
+	if (t->error != 0 && t->error != EPIPE)
+		return read_fail(t);
+	t->eof = true;
+	transport_settle(t);
+	return 0;
+}
+
+/* Lends the kept bytes: all of them, and from stands behind the last. */
+static long read_kept(struct ws_transport *t, uint8_t **data)
+{
+	size_t len = t->kept->to - t->kept->from;
+	*data = t->kept->bytes + t->kept->from;
+	t->kept->from = t->kept->to;
+	t->read_again = false;
+	return (long)len;
+}
+
+long ws_transport_read(struct ws_transport *t, uint8_t **data)
+{
+	if (t->fd < 0)
+		return WS_AGAIN;
+	if (t->kept != NULL && t->kept->from < t->kept->to)
+		return read_kept(t, data);
+	if (t->kept != NULL)
+		ws_chunk_give(t->loop, t->kept);
+	t->kept = NULL;
+	if (t->read_failed)
+		return read_fail(t);
+	if (t->eof)
+		return 0;
+	*data = ws_loop_receive_buffer(t->loop);
+	ssize_t got;
+	do
+		got = recv(t->fd, *data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE, 0);
+	while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		t->read_at = ws_loop_now(t->loop);
+		return (long)got;
+	}
+	if (got == 0)
+		return read_end(t);
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return WS_AGAIN;
+	if (t->error == 0)
+		t->error = errno;
+	return read_fail(t);
+}
+
+int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len)
+{
+	struct ws_chunk *kept = t->kept;
+	if (len == 0 || t->fd < 0)
+		return 0;
+	if (kept != NULL && len <= kept->to && rest == kept->bytes + kept->to - len) {
+		kept->from = kept->to - len; /* it never left */
+		return 0;
+	}
+	kept = ws_chunk_take(t->loop, len);
+	if (kept == NULL)
+		return WS_ERROR_MEMORY;
+	if (t->kept != NULL)
+		ws_chunk_give(t->loop, t->kept);
+	memcpy(kept->bytes, rest, len);
+	kept->to = len;
+	t->kept = kept;
+	t->cautious = true;
+	return 0;
+}
+
+void ws_transport_pause(struct ws_transport *t)
+{
+	t->paused = true;
+	transport_settle(t);
+}
+
+void ws_transport_resume(struct ws_transport *t)
+{
+	if (!t->paused)
+		return;
+	t->paused = false;
+	/* What the kernel has is reported by the event, once it is level-triggered again. */
+	t->read_again = t->kept != NULL && t->kept->from < t->kept->to;
+	transport_settle(t);
+}
+
+/* Makes room for len more bytes behind the output. */
+static int output_reserve(struct ws_transport *t, size_t len)
+{
+	struct ws_chunk *out = t->out;
+	size_t used = ws_transport_buffered(t);
+	if (out != NULL && out->size - out->to >= len)
+		return 0;
+	if (out != NULL && out->from >= used && out->size - used >= len) {
+		/* No more bytes move than have been sent since the last time. */
+		memcpy(out->bytes, out->bytes + out->from, used);
+		out->from = 0;
+		out->to = used;
+		return 0;
+	}
+	if (len > SIZE_MAX / 4 || used > SIZE_MAX / 4)
+		return WS_ERROR_MEMORY;
+	struct ws_chunk *larger = ws_chunk_take(t->loop, used + len);
+	if (larger == NULL)
+		return WS_ERROR_MEMORY;
+	if (out != NULL) {
+		memcpy(larger->bytes, out->bytes + out->from, used);
+		larger->to = used;
+		ws_chunk_give(t->loop, out);
+	}
+	t->out = larger;
+	return 0;
+}
+
+/* Queues the parts except for their first `skip` bytes. */
+static void output_append(struct ws_transport *t, const struct iovec *parts, int count, size_t skip)
+{
+	for (int i = 0; i < count; i++) {
+		size_t len = parts[i].iov_len, passed = skip < len ? skip : len;
+		skip -= passed;
+		if (len == passed)
+			continue;
+		memcpy(t->out->bytes + t->out->to, (const uint8_t *)parts[i].iov_base + passed, len - passed);
+		t->out->to += len - passed;
+	}
+}
+
+/* To the kernel with it, behind what is corked; only what it leaves is copied. */
+static int transport_write_now(struct ws_transport *t, const struct iovec *parts, int count, size_t total)
+{
+	struct iovec all[CORK_PARTS + 1];
+	size_t corked = ws_transport_buffered(t);
+	int first = 0;
+	if (corked > 0)
+		all[first++] = (struct iovec){t->out->bytes + t->out->from, corked};
+	memcpy(all + first, parts, (size_t)count * sizeof *parts);
+	size_t taken = transport_sendmsg(t, all, first + count, corked + total);
+	if (t->write_failed)
+		return WS_ERROR_CLOSED;
+	output_consume(t, taken < corked ? taken : corked);
+	size_t gone = taken < corked ? 0 : taken - corked;
+	if (gone == total)
+		return 0;
+	if (output_reserve(t, total - gone) != 0) {
+		if (t->out == NULL)
+			t->stalled = false;
+		if (gone > 0)
+			transport_lose(t, ENOMEM); /* half a write cannot be taken back */
+		return WS_ERROR_MEMORY;
+	}
+	output_append(t, parts, count, gone);
+	return 0;
+}
+
+int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count)
+{
+	if (t->fd < 0 || t->ending || t->write_failed)
+		return WS_ERROR_CLOSED;
+	size_t total = 0;
+	for (int i = 0; i < count; i++)
+		total += parts[i].iov_len;
+	if (total == 0)
+		return 0;
+	int result;
+	bool much = total > CORK_WRITE || total + ws_transport_buffered(t) > CORK_TOTAL;
+	if (much && !t->stalled && count <= CORK_PARTS) {
+		result = transport_write_now(t, parts, count, total);
+	} else {
+		result = output_reserve(t, total);
+		if (result == 0)
+			output_append(t, parts, count, 0);
+	}
+	transport_settle(t);
+	return result;
+}
+
+void ws_transport_flush(struct ws_transport *t)
+{
+	if (t->fd < 0)
+		return;
+	transport_send(t);
+	transport_settle(t);
+}
+
+void ws_transport_end(struct ws_transport *t)
+{
+	t->ending = true;
+	transport_settle(t);
+}
+
+void ws_transport_close(struct ws_transport *t)
+{
+	if (t->fd < 0)
+		return;
+	event_del(&t->event); /* before close: epoll would keep a descriptor that somebody else has a copy of */
+	ws_loop_undefer(t->loop, &t->flush);
+	output_drop(t);
+	if (t->kept != NULL)
+		ws_chunk_park(t->loop, t->kept); /* its bytes may be lent to the very function that closes */
+	t->kept = NULL;
+	close(t->fd);
+	t->fd = -1;
+}
+
+void ws_transport_abort(struct ws_transport *t)
+{
+	if (t->fd < 0)
+		return;
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	ws_transport_close(t);
+}
