@@ -47,7 +47,9 @@ static void test_all(void)
 
 static void test_offsets(void)
 {
-	static const size_t offsets[] = { 4, 5, 31, 32, 1023, 65534, (size_t)UINT32_MAX + 2, SIZE_MAX - 1, SIZE_MAX };
+	static const size_t offsets[] = {
+		4, 5, 31, 32, 1023, 65534, (size_t)UINT32_MAX + 2, SIZE_MAX - 1, SIZE_MAX
+	};
 
 	for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
 		unit_row("offset %zu", offsets[i]);

@@ -75,7 +75,8 @@ static inline int unit_run(const struct unit_test *tests, size_t count)
 			continue;
 		}
 		result = EXIT_FAILURE;
-		(void)printf("not ok %zu - %s # %s:%d %s", i + 1, tests[i].name, unit.file, unit.line, unit.expression);
+		(void)printf("not ok %zu - %s # %s:%d %s", i + 1, tests[i].name, unit.file, unit.line,
+			unit.expression);
 		if (unit.failed_row[0] != '\0')
 			(void)printf(" in row: ");
 		unit_print(unit.failed_row);
@@ -111,7 +112,7 @@ static inline uint8_t *unit_room(void)
 	return room;
 }
 
-/* A copy whose end lies against a guard page: reading one byte more crashes. Until the next of these calls. */
+/* A copy whose end lies against a guard page: reading one byte more crashes. Valid until the next call. */
 static inline void *unit_guard_end(const void *data, size_t len)
 {
 	uint8_t *copy = unit_room() + UNIT_ROOM - len;

@@ -132,7 +132,8 @@ static void test_characters(void)
 			text[i] = (uint8_t)(0x80 + rest % 64);
 		text[0] = (uint8_t)(rest + (len == 1 ? 0 : 0xF00u >> len));
 		const bool expected = number <= LAST && !(number >= SURROGATE_FIRST && number <= SURROGATE_LAST);
-		bool right = ws_utf8_valid(text, len) == expected && (fed_byte_by_byte(text, len) == WHOLE) == expected;
+		bool right = ws_utf8_valid(text, len) == expected
+			&& (fed_byte_by_byte(text, len) == WHOLE) == expected;
 		for (size_t cut = 1; expected && cut < len; cut++)
 			right = right && fed(text, cut) == CUT;
 		if (!right)
@@ -145,8 +146,8 @@ static void test_characters(void)
 
 /* The bytes around every bound of Unicode's table 3-7. */
 static const uint8_t bounds[] = {
-	0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF,
-	0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF7, 0xF8, 0xFF
+	0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE,
+	0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF7, 0xF8, 0xFF
 };
 
 enum { BOUNDS = sizeof bounds };
@@ -308,7 +309,9 @@ static void test_alignment(void)
 /* Long texts in one script, cut everywhere near their ends: the blocks begin and end in mid-character. */
 static void test_scripts(void)
 {
-	static const char *const characters[] = { "\xC3\xA9", "\xE4\xBD\xA0", "\xF0\x9F\x98\x80", "x\xE4\xBD\xA0" };
+	static const char *const characters[] = {
+		"\xC3\xA9", "\xE4\xBD\xA0", "\xF0\x9F\x98\x80", "x\xE4\xBD\xA0"
+	};
 
 	for (size_t c = 0; c < sizeof characters / sizeof *characters; c++) {
 		const size_t size = strlen(characters[c]);

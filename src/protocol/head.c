@@ -327,9 +327,8 @@ static int field_read(struct reader *r, struct ws_head *head)
 
 	if ((result = name_read(r, &field->name)) != 0 || (result = name_check(r, head, field->name)) != 0)
 		return result;
+	/* What came before a bad byte is judged first: the answer must not depend on how the bytes came in. */
 	result = value_read(r, &field->value);
-	if (result == WS_ERROR_PROTOCOL)
-		return result;
 	/* White space or a CR after it ends a value, too. */
 	checked = value_check(r, head, field, field->value.data + field->value.len < r->at);
 	if (checked != 0)
