@@ -1,4 +1,7 @@
-/* Listening sockets: finding the address, taking over what a dead process left behind, accepting with restraint. */
+/*
+ * Listening sockets: finding the address, taking over what a dead process left behind, accepting with
+ * restraint.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -35,8 +38,8 @@ struct ws_listener {
 	struct ws_listener_options options;
 	ws_listener_accepted *accepted;
 	void *arg;
-	bool *freed; /* while accepting: tells the loop on the stack that the listener is gone */
-	int fd;
+	bool accepting; /* listener_ready is running: it frees a listener that was closed meanwhile */
+	int fd;         /* -1: closed */
 	sa_family_t family;
 	unsigned port;
 	char address[WS_ADDRESS_SIZE];
@@ -83,7 +86,8 @@ static void address_text(union address *a, socklen_t len, char text[static WS_AD
 	len = a->any.sa_family == AF_INET ? sizeof a->ip4 : sizeof a->ip6;
 	if (getnameinfo(&a->any, len, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
 		strcpy(host, "?");
-	snprintf(text, WS_ADDRESS_SIZE, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, address_port(a));
+	const char *format = a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u";
+	snprintf(text, WS_ADDRESS_SIZE, format, host, address_port(a));
 }
 
 static void listener_watch(struct ws_listener *listener)
@@ -117,10 +121,9 @@ static void listener_hand_over(struct ws_listener *listener, int fd, union addre
 static void listener_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct ws_listener *listener = arg;
-	bool freed = false;
 	(void)what;
-	listener->freed = &freed;
-	for (int i = 0; i < ACCEPTS_PER_EVENT && !freed; i++) {
+	listener->accepting = true;
+	for (int i = 0; i < ACCEPTS_PER_EVENT && listener->fd >= 0; i++) {
 		union address peer;
 		socklen_t len = sizeof peer;
 		int accepted = accept4(fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -136,8 +139,9 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
 		ws_timer_start(listener->loop, &listener->rest, ws_loop_now(listener->loop) + REST_MS);
 		break;
 	}
-	if (!freed)
-		listener->freed = NULL;
+	listener->accepting = false;
+	if (listener->fd < 0)
+		free(listener);
 }
 
 /* Takes the listening socket over, whatever comes of it. Failing, it leaves errno alone. */
@@ -169,7 +173,8 @@ static int listener_new(struct ws_listener **out, struct ws_loop *loop, int fd,
 }
 
 /* A socket that is bound and listens, or -1 with errno. */
-static int socket_listen(const struct sockaddr *address, socklen_t len, const struct ws_listener_options *options)
+static int socket_listen(const struct sockaddr *address, socklen_t len,
+                         const struct ws_listener_options *options)
 {
 	int on = 1, off = 0, error;
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -202,8 +207,12 @@ static int listen_everywhere(unsigned port, const struct ws_listener_options *op
 	return fd;
 }
 
-/* The first of the host's addresses where one can listen. IPv4 first: that is what "localhost" means to most clients. */
-static int listen_first(const struct addrinfo *found, unsigned port, const struct ws_listener_options *options)
+/*
+ * The first of the host's addresses where one can listen. IPv4 first: that is what "localhost" means to
+ * most clients.
+ */
+static int listen_first(const struct addrinfo *found, unsigned port,
+                        const struct ws_listener_options *options)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	int fd = -1;
@@ -378,13 +387,13 @@ void ws_listener_free(struct ws_listener *listener)
 {
 	if (listener == NULL)
 		return;
-	if (listener->freed != NULL)
-		*listener->freed = true;
 	event_del(&listener->event);
 	ws_timer_stop(listener->loop, &listener->rest);
 	listener_remove_file(listener);
 	close(listener->fd);
+	listener->fd = -1;
 	ws_loop_release(listener->loop);
 	free(listener->path);
-	free(listener);
+	if (!listener->accepting)
+		free(listener);
 }

@@ -19,16 +19,18 @@ struct ws_listener_options {
 enum { WS_ADDRESS_SIZE = 128 };
 
 /*
- * fd: non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address as text, lives for the call.
+ * fd: non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address as text, lives
+ * for the call.
  */
 typedef void ws_listener_accepted(void *arg, int fd, const char *peer);
 
 /*
- * Each returns 0 and the listener, which holds the loop (ws_loop_hold), or WS_ERROR_MEMORY, or WS_ERROR_SYSTEM with
- * errno and, where the resolver failed, its text in *message (static; else NULL).
- * host NULL: every interface, IPv6 and IPv4 on one socket, IPv4 alone where there is no IPv6. port 0: any free one.
- * A Unix path whose listener is gone (connect is refused) is taken over; the file is removed by ws_listener_free.
- * An inherited descriptor must be a listening stream socket (else errno is EINVAL or ENOTSOCK); it is ours from then on.
+ * Each returns 0 and the listener, which holds the loop (ws_loop_hold), or WS_ERROR_MEMORY, or
+ * WS_ERROR_SYSTEM with errno and, where the resolver failed, its text in *message (static; else NULL).
+ * host NULL: every interface, IPv6 and IPv4 on one socket, IPv4 alone where there is no IPv6. port 0: any
+ * free one. A Unix path whose listener is gone (connect is refused) is taken over; the file is removed by
+ * ws_listener_free. An inherited descriptor must be a listening stream socket (else errno is EINVAL or
+ * ENOTSOCK, and it stays the caller's); it is ours from then on.
  */
 int ws_listener_tcp(struct ws_listener **out, struct ws_loop *loop, const char *host, unsigned port,
                     const struct ws_listener_options *options, const char **message);
@@ -40,7 +42,7 @@ int ws_listener_inherit(struct ws_listener **out, struct ws_loop *loop, int fd,
 /* Nothing is accepted before this. arg is handed to accepted. */
 void ws_listener_start(struct ws_listener *listener, ws_listener_accepted *accepted, void *arg);
 
-/* Where it listens, as text in the same form as peer's ("unix:/path" for a Unix socket). Lives with the listener. */
+/* Where it listens, in the form of peer's text ("unix:/path" for a Unix socket). Lives with the listener. */
 const char *ws_listener_address(const struct ws_listener *listener);
 unsigned ws_listener_port(const struct ws_listener *listener); /* 0: not TCP */
 

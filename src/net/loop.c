@@ -1,4 +1,6 @@
-/* One turn: wait in libevent, call back, fire timers, run deferred work. And what the loop's sockets share. */
+/*
+ * One turn: wait in libevent, call back, fire timers, run deferred work. And what the loop's sockets share.
+ */
 #include "net/loop.h"
 
 #include <dirent.h>
@@ -95,7 +97,9 @@ void ws_loop_free(struct ws_loop *loop)
 	errno = saved;
 }
 
-/* Sees to it that the wait ends at wake. Returns whether there is anything to wait for, or WS_ERROR_SYSTEM. */
+/*
+ * Sees to it that the wait ends at wake. Returns whether there is anything to wait for, or WS_ERROR_SYSTEM.
+ */
 static int loop_arm(struct ws_loop *loop, uint64_t wake, uint64_t now)
 {
 	if (wake <= now)
@@ -149,14 +153,15 @@ int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
 		ws_chunk_give(loop, chunk);
 	}
 	loop->turning = loop->now_stale = true;
-	int failed = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY | (wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
-	if (failed >= 0) {
+	int how = EVLOOP_NO_EXIT_ON_EMPTY | (wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+	int result = event_base_loop(loop->base, how);
+	if (result >= 0) {
 		/* After the input: what has just arrived may stop the deadline it was meant to meet. */
 		ws_wheel_advance(&loop->wheel, ws_loop_now(loop));
 		loop_run_deferred(loop);
 	}
 	loop->turning = false;
-	return failed < 0 ? WS_ERROR_SYSTEM : 0;
+	return result < 0 ? WS_ERROR_SYSTEM : 0;
 }
 
 void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work)
@@ -231,7 +236,9 @@ int64_t ws_loop_timeout(const struct ws_loop *loop)
 
 #ifdef __linux__
 
-/* Whether our descriptor `fd` is an epoll that watches our descriptor `watched`, as Linux's /proc tells it. */
+/*
+ * Whether our descriptor `fd` is an epoll that watches our descriptor `watched`, as Linux's /proc tells it.
+ */
 static bool epoll_watches(const char *fd, int watched)
 {
 	char path[64], line[256];
@@ -268,7 +275,10 @@ static void nothing_happens(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
-/* libevent does not give its epoll away: we have it watch a descriptor that is ours alone and look who does so. */
+/*
+ * libevent does not give its epoll away: we have it watch a descriptor that is ours alone and look who does
+ * so.
+ */
 int ws_loop_descriptor(const struct ws_loop *loop)
 {
 	int probe = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

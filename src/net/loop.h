@@ -25,19 +25,19 @@ struct ws_loop *ws_loop_new(void);
 void ws_loop_free(struct ws_loop *loop);
 
 /*
- * One turn: waits at most timeout_ms (negative: until something happens; not at all while deferred work is queued),
- * calls back what is ready, then runs the deferred work queued by then. Work queued meanwhile is for the next turn.
- * Returns 0 or WS_ERROR_SYSTEM. Not re-entrant.
+ * One turn: waits at most timeout_ms (negative: until something happens; not at all while deferred work is
+ * queued), calls back what is ready, then runs the deferred work queued by then. Work queued meanwhile is
+ * for the next turn. Returns 0 or WS_ERROR_SYSTEM. Not re-entrant.
  */
 int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms);
 
-/* Queues the work once, however often it is called before the work runs; run is called after it left the queue. */
+/* Queues the work once, however often it is called before the work runs. It has left the queue when run. */
 void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work);
 
 /* Takes it from the queue, if it is there. */
 void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work);
 
-/* Milliseconds of the monotonic clock, read once per turn (right after the wait). */
+/* Milliseconds of the monotonic clock: within a turn, read once after the wait; between turns, read afresh. */
 uint64_t ws_loop_now(const struct ws_loop *loop);
 
 /* What keeps a program running: listeners, connections, timers of the user. */
@@ -51,10 +51,13 @@ uint8_t *ws_loop_receive_buffer(struct ws_loop *loop);
 /* For net/ alone. */
 struct event_base *ws_loop_base(struct ws_loop *loop);
 
-/* The descriptor that becomes readable when a turn has something to do (epoll's), for use inside another loop; or -1. */
+/*
+ * The descriptor that becomes readable when a turn has something to do (epoll's), for use inside another
+ * loop; or -1 where it cannot be found (it takes Linux's /proc). Searches: ask once.
+ */
 int ws_loop_descriptor(const struct ws_loop *loop);
 
-/* Milliseconds until the next timer is due or deferred work waits (0); -1: none. */
+/* Milliseconds, at most, until the next timer is due; 0 if deferred work waits; -1: nothing to wait for. */
 int64_t ws_loop_timeout(const struct ws_loop *loop);
 
 #endif

@@ -13,9 +13,9 @@ enum { WS_WHEEL_LEVELS = 11, WS_WHEEL_SLOTS = 64 };
 #define WS_WHEEL_NEVER UINT64_MAX
 
 /*
- * Level n is indexed by the n-th base-64 digit of the due time. A timer sits on the level of the highest digit in which
- * its due time differs from `elapsed`, hence always in a slot after the current one: no level wraps round, and the
- * lowest occupied slot of the lowest occupied level comes next.
+ * Level n is indexed by the n-th base-64 digit of the due time. A timer sits on the level of the highest
+ * digit in which its due time differs from `elapsed`, hence always in a slot after the current one: no
+ * level wraps round, and the lowest occupied slot of the lowest occupied level comes next.
  */
 struct ws_wheel {
 	uint64_t elapsed;                   /* ms: what is due by then has been fired or is in `ready` */
@@ -26,7 +26,7 @@ struct ws_wheel {
 
 void ws_wheel_init(struct ws_wheel *wheel, uint64_t now);
 
-/* Fires, in the order of their due times, what is due at now; what is started meanwhile waits for the next call. */
+/* Fires what is due at now, in the order of due times. What is started meanwhile waits for the next call. */
 void ws_wheel_advance(struct ws_wheel *wheel, uint64_t now);
 
 /* When to advance next: not after the next timer's due, though perhaps before. WS_WHEEL_NEVER: no timer. */

@@ -1,4 +1,7 @@
-/* The timing wheel: 1 ms ticks, a level per base-64 digit of the time, a bitmap per level to find what comes next. */
+/*
+ * The timing wheel: 1 ms ticks, a level per base-64 digit of the time, a bitmap per level to find what
+ * comes next.
+ */
 #include "net/timer.h"
 
 #include "net/loop_private.h"
@@ -74,8 +77,11 @@ static void wheel_remove(struct ws_wheel *wheel, struct ws_timer *timer)
 	timer->prev = timer->next = NULL;
 	if (!list_empty(left))
 		return;
-	/* It was alone, so `left` is the list's head: that of a slot, `ready`, or the list that is being fired. */
-	unsigned level = (unsigned)(left->due / WS_WHEEL_SLOTS), slot = (unsigned)(left->due % WS_WHEEL_SLOTS);
+	/*
+	 * It was alone, so `left` is the list's head: that of a slot, `ready`, or the list that is being fired.
+	 */
+	unsigned level = (unsigned)(left->due / WS_WHEEL_SLOTS);
+	unsigned slot = (unsigned)(left->due % WS_WHEEL_SLOTS);
 	if (left->due < WS_WHEEL_LEVELS * WS_WHEEL_SLOTS && left == &wheel->slots[level][slot])
 		wheel->occupied[level] &= ~((uint64_t)1 << slot);
 }
@@ -110,7 +116,8 @@ static void wheel_collect(struct ws_wheel *wheel, uint64_t now, struct ws_timer 
 	const struct ws_timer *first;
 	uint64_t begins;
 	while ((first = wheel_first(wheel, &begins)) != NULL && begins <= now) {
-		unsigned level = (unsigned)(first->due / WS_WHEEL_SLOTS), slot = (unsigned)(first->due % WS_WHEEL_SLOTS);
+		unsigned level = (unsigned)(first->due / WS_WHEEL_SLOTS);
+		unsigned slot = (unsigned)(first->due % WS_WHEEL_SLOTS);
 		struct ws_timer begun;
 		list_move(&wheel->slots[level][slot], &begun);
 		wheel->occupied[level] &= ~((uint64_t)1 << slot);

@@ -16,7 +16,7 @@ struct ws_timer {
 
 void ws_timer_init(struct ws_timer *timer, void (*fire)(struct ws_timer *self));
 
-/* (Re)starts: fire is called once, in the first turn at or after due, never within this call and never early. */
+/* (Re)starts: fire is called once, in the first turn at or after due, never early nor within this call. */
 void ws_timer_start(struct ws_loop *loop, struct ws_timer *timer, uint64_t due);
 
 /* Stopping a stopped timer is allowed, also from within any timer's fire. */

@@ -1,4 +1,7 @@
-/* A stream socket on one raw libevent event. What can wait for the turn's end is done there, by transport_chores. */
+/*
+ * A stream socket on one raw libevent event. What can wait for the turn's end is done there, by
+ * transport_chores.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -26,8 +29,8 @@ static bool transport_reading(const struct ws_transport *t)
 }
 
 /*
- * While not reading, only edge-triggered EV_WRITE with EV_CLOSED tells of both FIN and RST (libevent turns EPOLLERR into
- * EV_READ | EV_WRITE) without waking the loop again and again.
+ * While not reading, only edge-triggered EV_WRITE with EV_CLOSED tells of both FIN and RST (libevent turns
+ * EPOLLERR into EV_READ | EV_WRITE) without waking the loop again and again.
  */
 static short transport_mask(const struct ws_transport *t)
 {
@@ -53,8 +56,8 @@ static void transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	if ((t->out != NULL && !t->stalled) || event_get_events(&t->event) != transport_mask(t) || broken_due(t) ||
-	    ended_due(t) || (t->read_again && !t->paused))
+	bool sendable = t->out != NULL && !t->stalled, unwatched = event_get_events(&t->event) != transport_mask(t);
+	if (sendable || unwatched || broken_due(t) || ended_due(t) || (t->read_again && !t->paused))
 		ws_loop_defer(t->loop, &t->flush);
 	else
 		ws_loop_undefer(t->loop, &t->flush);
@@ -99,8 +102,8 @@ static void transport_watch(struct ws_transport *t)
 }
 
 /*
- * One sendmsg. Returns how many bytes the kernel took. Where those aren't all, the transport is stalled or its writing
- * has failed.
+ * One sendmsg. Returns how many bytes the kernel took. Where those aren't all, the transport is stalled or
+ * its writing has failed.
  */
 static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int count, size_t total)
 {
@@ -158,7 +161,8 @@ static void transport_send_fin(struct ws_transport *t)
 
 static void transport_chores(struct ws_deferred *work)
 {
-	struct ws_transport *t = (struct ws_transport *)(void *)((char *)work - offsetof(struct ws_transport, flush));
+	void *outer = (char *)work - offsetof(struct ws_transport, flush);
+	struct ws_transport *t = outer;
 	transport_send(t);
 	transport_send_fin(t);
 	transport_watch(t);
@@ -177,7 +181,10 @@ static void transport_chores(struct ws_deferred *work)
 	transport_settle(t);
 }
 
-/* Something happened while we weren't reading: a RST? Asking the socket for its error clears it, so we remember it. */
+/*
+ * Something happened while we weren't reading: a RST? Asking the socket for its error clears it, so we
+ * remember it.
+ */
 static void transport_look(struct ws_transport *t)
 {
 	int error = 0;
@@ -238,8 +245,8 @@ static long read_fail(struct ws_transport *t)
 static long read_end(struct ws_transport *t)
 {
 	/*
-	 * Whoever learns a socket's error takes it away from the others: after a RST that a send or transport_look has
-	 * reported, recv says 0. EPIPE is another matter: there a FIN had come first.
+	 * Whoever learns a socket's error takes it away from the others: after a RST that a send or
+	 * transport_look has reported, recv says 0. EPIPE is another matter: there a FIN had come first.
 	 */
 	if (t->error != 0 && t->error != EPIPE)
 		return read_fail(t);

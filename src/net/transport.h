@@ -15,10 +15,10 @@ struct ws_chunk; /* a growable block of output, from the loop's pool */
 
 /* What is called from below. Every callback may close or abort the transport; it may not free its memory. */
 struct ws_transport_handler {
-	void (*on_readable)(struct ws_transport *t); /* ws_transport_read has bytes, the end or an error to tell */
-	void (*on_broken)(struct ws_transport *t);   /* RST while not reading; t->error says what. Once */
-	void (*on_written)(struct ws_transport *t);  /* after a short write: the kernel took some of what was queued */
-	void (*on_ended)(struct ws_transport *t);    /* all output and the FIN have gone (or can never go). Once */
+	void (*on_readable)(struct ws_transport *t); /* there are bytes, the end or an error to read */
+	void (*on_broken)(struct ws_transport *t);   /* RST while not reading: paused, or after FIN. Once */
+	void (*on_written)(struct ws_transport *t);  /* after a short write: the kernel took some more of it */
+	void (*on_ended)(struct ws_transport *t);    /* all output and the FIN have gone, or never can. Once */
 };
 
 /* Embedded in its connection. Fields are for reading only. */
@@ -26,7 +26,7 @@ struct ws_transport {
 	struct event event;
 	struct ws_loop *loop;
 	const struct ws_transport_handler *handler;
-	struct ws_deferred flush;     /* queued while something waits for the end of the turn, corked output above all */
+	struct ws_deferred flush;     /* queued while something, above all corked output, waits for the turn's end */
 	struct ws_chunk *out;         /* NULL: nothing to send */
 	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
@@ -39,9 +39,9 @@ struct ws_transport {
 	bool fin_sent;
 	bool write_failed;            /* output is thrown away; what the peer sent before can still be read */
 	bool cautious;                /* input had to be kept: receive no more than 16 KiB at a time */
-	bool stalled;                 /* the kernel takes no more: output waits for the socket to become writable */
+	bool stalled;                 /* the kernel takes no more: output waits for EV_WRITE */
 	bool read_failed;             /* ws_transport_read has told the error */
-	bool lost;                    /* out of memory with half of a write gone, or epoll failed: on_broken, reading or not */
+	bool lost;                    /* half of a write is gone and memory ran out, or epoll failed: on_broken */
 	bool broken_told, ended_told; /* on_broken, on_ended have been called */
 	bool read_again;              /* kept input: on_readable at the end of the turn */
 };
@@ -51,9 +51,10 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
                       const struct ws_transport_handler *handler);
 
 /*
- * What there is to read: kept input first, else one recv into the loop's buffer. Returns the number of bytes at *data
- * (writable: they are unmasked in place; alive until the next read on this loop, or, if kept, on this transport),
- * 0 for FIN, WS_AGAIN, or WS_ERROR_SYSTEM (t->error). The caller owns them all: what it doesn't use it keeps.
+ * What there is to read: kept input first, else one recv into the loop's buffer. Returns the number of
+ * bytes at *data (writable: they are unmasked in place; alive until the next read on this loop, or, if
+ * kept, on this transport), 0 for FIN, WS_AGAIN, or WS_ERROR_SYSTEM (t->error). The caller owns them all:
+ * what it doesn't use it keeps.
  */
 long ws_transport_read(struct ws_transport *t, uint8_t **data);
 
@@ -61,16 +62,19 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data);
 int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len);
 
 /*
- * Reading stops, but the end does not go unnoticed: a RST is told by on_broken at once, a FIN is found by the read
- * after resume. Where input is kept, resume brings an on_readable at the end of the turn without waiting for the peer.
+ * Reading stops, but the end does not go unnoticed: a RST is told by on_broken at once, a FIN is found by
+ * the read after resume. Where input is kept, resume brings an on_readable at the end of the turn without
+ * waiting for the peer.
  */
 void ws_transport_pause(struct ws_transport *t);
 void ws_transport_resume(struct ws_transport *t);
 
 /*
- * Sends the parts, in order, all or none of them. Up to 16 KiB are corked until ws_transport_flush or the end of the
- * turn; more goes to the kernel at once, in one sendmsg with what is corked, and only what it doesn't take is copied.
- * The parts are the caller's again on return. 0, WS_ERROR_MEMORY or WS_ERROR_CLOSED (ended, closed, or the peer is gone).
+ * Sends the parts, in order, all or none of them. Up to 16 KiB are corked until ws_transport_flush or the
+ * end of the turn; more, or what would make the cork larger than 64 KiB, goes to the kernel at once, in one
+ * sendmsg with what is corked, and only what it doesn't take is copied. The parts are the caller's again on
+ * return. 0, WS_ERROR_MEMORY or WS_ERROR_CLOSED (ended, closed, or the peer is gone). Where memory runs out
+ * with half of the parts gone, WS_ERROR_MEMORY is followed by on_broken: nothing more can be sent.
  */
 int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count);
 

@@ -34,7 +34,8 @@ static bool watch_possible(int fd)
 	return true;
 }
 
-struct ws_watch *ws_watch_new(struct ws_loop *loop, int fd, bool write, void (*on_ready)(void *arg), void *arg)
+struct ws_watch *ws_watch_new(struct ws_loop *loop, int fd, bool write, void (*on_ready)(void *arg),
+                              void *arg)
 {
 	if (!watch_possible(fd))
 		return NULL;
