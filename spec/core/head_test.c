@@ -14,7 +14,7 @@ enum { MAX = 8192 };
 
 static bool slice_is(struct ws_slice slice, const char *text)
 {
-	return slice.len == strlen(text) && memcmp(slice.data, text, slice.len) == 0;
+	return slice.len == strlen(text) && (slice.len == 0 || memcmp(slice.data, text, slice.len) == 0);
 }
 
 typedef long parse(struct ws_head *, const char *, size_t, size_t, struct ws_refusal *);
