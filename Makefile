@@ -67,7 +67,7 @@ sanitize: build/sanitize/moonsocket/core.so build need-test ## the specs with th
 warnings: $(SOURCES:%.c=build/warnings/gcc/%.o) $(SOURCES:%.c=build/warnings/clang/%.o) ## every warning of gcc and clang is an error
 
 bench: build need-bench build/bench/load ## CPU per message, system calls, memory; ARGS=--quick or --json
-	@bench/run.sh $(ARGS)
+	@python3 bench/run.py $(ARGS) build/bench/load $(LUA) bench/server.lua
 
 rock: need-build ## pack the .src.rock, install it into a tree of its own and load it
 	@tools/rock.sh

@@ -25,6 +25,7 @@ table() {
 	test         run:nft                 nftables              nftables            nftables            nftables       -
 	conformance  venv:                   python3-venv          python3             python3             python         python
 	valgrind     run:valgrind            valgrind              valgrind            valgrind            valgrind       valgrind
+	bench        run:python3             python3               python3             python3             python         python
 	bench        run:strace              strace                strace              strace              strace         -
 	warnings     run:clang               clang                 clang               clang               clang          llvm
 	END

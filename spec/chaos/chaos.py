@@ -96,7 +96,7 @@ async def send_in_pieces(writer, data, rng):
         await writer.drain()
         start += max(size, len(data) // 50)
         if rng.random() < 0.5:
-            await asyncio.sleep(rng.random() * 0.005)
+            await asyncio.sleep(rng.random() * 0.02)
 
 
 async def read_to_the_end(reader):

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The specs (or those named) with the module built by `make sanitize`: AddressSanitizer and UBSan, also in the servers
+# that the specs start. Leaks are valgrind's task: Lua unloads the module before they could be named.
+set -u
+reports=build/sanitize/reports
+rm -rf "$reports"
+mkdir -p "$reports"
+
+library() { "${CC:-cc}" -print-file-name="$1"; }
+export LUA_CPATH="$PWD/build/sanitize/?.so;$LUA_CPATH"
+export ASAN_OPTIONS="detect_leaks=0:log_path=$PWD/$reports/report"
+export UBSAN_OPTIONS="print_stacktrace=1:log_path=$PWD/$reports/report"
+LD_PRELOAD="$(library libasan.so):$(library libubsan.so)" "$LUA" tools/busted.lua --ignore-lua "$@"
+status=$?
+
+for report in "$reports"/*; do
+	if [ -s "$report" ]; then
+		cat "$report"
+		status=1
+	fi
+done
+exit $status

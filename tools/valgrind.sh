@@ -1,0 +1,21 @@
+#!/bin/sh
+# The specs (or those named) under memcheck, the servers that they start included: no error, nothing definitely lost.
+set -u
+logs=build/valgrind
+rm -rf "$logs"
+mkdir -p "$logs"
+
+valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=30 \
+	--trace-children=yes --trace-children-skip='*/sh,*/bash,*/dash,*/python*,*/ip,*/nft,*/env,*/git,*/nm' \
+	--suppressions=tools/valgrind.supp --error-exitcode=99 --log-file="$logs/%p.log" \
+	"$LUA" tools/busted.lua --ignore-lua "$@"
+status=$?
+
+# an error in a server that a spec has started shows in its log only
+for log in "$logs"/*.log; do
+	if [ -s "$log" ]; then
+		cat "$log"
+		status=1
+	fi
+done
+exit $status
