@@ -145,7 +145,7 @@ static struct ending ending_of(const struct history *h)
 		E(LOCAL_FAILURE) | E(HEARTBEAT_LOST) | E(SEND_STALLED) | E(EOF) | E(ERROR) | E(TERMINATE));
 	/*
 	 * Our own close does not stop messages: the peer's answer does, or what makes an answer impossible.
-	 * A failure of our own cannot be told to the peer any more, and its answer is still worth waiting for.
+	 * A failure of our own cannot be told to the peer any more, and its answer is still waited for.
 	 */
 	e.stop = is(h, e.cause, E(LOCAL_CLOSE)) ?
 		first(h, e.cause + 1, E(PEER_CLOSE) | E(PROTOCOL_FAILURE) | E(EOF)) : e.cause;
