@@ -1,4 +1,4 @@
-/* How a connection ends (RFC 6455 sections 5.5.1 and 7, the promise of on_close): a table for each behaviour. */
+/* How a connection ends (RFC 6455 sections 5.5.1 and 7, the promise of on_close), behaviour by behaviour. */
 #include "protocol/closing.h"
 #include "protocol/code.h"
 
