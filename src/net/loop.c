@@ -153,7 +153,7 @@ int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
 		ws_chunk_give(loop, chunk);
 	}
 	loop->turning = loop->now_stale = true;
-	int how = EVLOOP_NO_EXIT_ON_EMPTY | (wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+	int how = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK);
 	int result = event_base_loop(loop->base, how);
 	if (result >= 0) {
 		/* After the input: what has just arrived may stop the deadline it was meant to meet. */
