@@ -15,6 +15,7 @@ export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;;
 SOURCES  := $(sort $(wildcard src/*/*.c))
 HEADERS  := $(wildcard src/*.h src/*/*.h)
 MODULES  := $(wildcard lua/*.lua lua/*/*.lua)
+ALL      := $(SOURCES) $(wildcard spec/core/*.c bench/*.c)
 CORE     := $(filter src/protocol/% src/net/%,$(SOURCES))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
 
@@ -64,7 +65,7 @@ valgrind: build need-test need-valgrind ## the specs under memcheck; ARGS=spec/.
 sanitize: build/sanitize/moonsocket/core.so build need-test ## the specs with the module under ASan and UBSan
 	@tools/sanitize.sh $(ARGS)
 
-warnings: $(SOURCES:%.c=build/warnings/gcc/%.o) $(SOURCES:%.c=build/warnings/clang/%.o) ## every warning of gcc and clang is an error
+warnings: $(ALL:%.c=build/warnings/gcc/%.o) $(ALL:%.c=build/warnings/clang/%.o) ## every warning of gcc and clang is an error
 
 bench: build need-bench build/bench/load ## CPU per message, system calls, memory; ARGS=--quick or --json
 	@python3 bench/run.py $(ARGS) build/bench/load $(LUA) bench/server.lua
