@@ -97,6 +97,7 @@ static void test_check_refused(void)
 		{ 400, START UPGRADE VERSION },
 		{ 400, WITH_KEY(KEY) "Sec-WebSocket-Key: " KEY "\r\n" },
 		{ 400, WITH_KEY("") },
+		{ 400, WITH_KEY("-GhlIHNhbXBsZSBub25jZQ==") },
 		{ 400, WITH_KEY("dGhlIHNhbXBsZSBub25jZQ=") },
 		{ 400, WITH_KEY("dGhlIHNhbXBsZSBub25jZQ") },
 		{ 400, WITH_KEY("dGhlIHNhbXBsZSBub25jZQ===") },
@@ -119,6 +120,28 @@ static void test_check_refused(void)
 		head_make(&head, rows[i].lines);
 		CHECK(ws_handshake_check(&head, &key, &refusal) == WS_ERROR_PROTOCOL);
 		CHECK(refusal.status == rows[i].status && refusal.why != NULL);
+	}
+}
+
+/* All of the alphabet, and no byte outside it, in the first and in a later place. */
+static void test_key_alphabet(void)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (int byte = 0; byte < 256; byte++) {
+		for (size_t place = 0; place < WS_HANDSHAKE_KEY; place++) {
+			char text[] = "AAAAAAAAAAAAAAAAAAAAAA==";
+			struct ws_slice key = { text, sizeof text - 1 };
+			struct ws_refusal refusal;
+			struct ws_head head;
+			const bool valid = place > 21 ? byte == '=' : byte != 0
+				&& strchr(place == 21 ? "AQgw" : alphabet, byte) != NULL;
+			head_make(&head, WITH_KEY("x"));
+			text[place] = (char)byte; /* some of these would not come through the parser */
+			head.headers[head.count - 1].value = key;
+			unit_row("%02x at %zu", (unsigned)byte, place);
+			CHECK((ws_handshake_check(&head, &key, &refusal) == 0) == valid);
+		}
 	}
 }
 
@@ -148,6 +171,7 @@ static void test_subprotocol(void)
 	} rows[] = {
 		{ "", "" },
 		{ P " chat.v1\r\n", "chat.v1" },
+		{ P " chat.v2\r\n", "chat.v2" },
 		{ P " chat.v1, chat.v2\r\n", "chat.v1" }, /* the client's order, not ours */
 		{ P " x, y,soap , chat.v2\r\n", "soap" },
 		{ P " x\r\nY: z\r\n" P " soap\r\n", "soap" },
@@ -184,6 +208,7 @@ static void test_subprotocols_valid(void)
 		{ P " ,\r\n", false },
 		{ P " a\r\n" P "\r\n", false },
 		{ P " a, a\r\n", false },
+		{ P " a, b, b\r\n", false },
 		{ P " a, b\r\n" P " c, a\r\n", false },
 		{ P " a b\r\n", false },
 		{ P " a;b\r\n", false },
@@ -238,6 +263,8 @@ static void test_same_origin(void)
 		{ "a-1.b_2", "app://a-1.b_2", true },
 		{ "a:9", "app://a:9", true },
 		{ "127.0.0.1:8080", "http://127.0.0.1:8080", true },
+		{ "example.com:65535", "http://example.com:65535", true },
+		{ "AZ09az.x", "http://az09AZ.x", true },
 		{ "[::1]", "http://[::1]", true },
 		{ "[::1]:8080", "http://[::1]:8080", true },
 		{ "[2001:db8::A]", "https://[2001:DB8::a]:443", true },
@@ -258,6 +285,10 @@ static void test_same_origin(void)
 		{ "example.com", "http://example.com:80/", false },
 		{ "example.com", "http://example.com http://evil.org", false },
 		{ "example.com", "http://evil.org http://example.com", false },
+		{ "example.com", "http://axample.com", false },
+		{ "a~", "http://a^", false }, /* a bit apart, as upper and lower case are */
+		{ "[{]", "http://[[]", false },
+		{ "a:1", "app://a", false },
 		{ "example.com", "null", false },
 		{ "null", "null", false },
 		{ "example.com", "example.com", false },
@@ -274,6 +305,7 @@ static void test_same_origin(void)
 		{ "example.com:65536", "http://example.com:65536", false },
 		{ "example.com", "http://example.com:4294967376", false }, /* 80 in 32 bits */
 		{ "example.com:80:80", "http://example.com:80:80", false },
+		{ "a:8:1", "http://a:8:1", false },
 		{ "[::1]", "http://[::2]", false },
 		{ "[::1]", "http://::1", false },
 		{ "[::1]:80", "http://[::1]x:80", false },
@@ -292,6 +324,19 @@ static void test_same_origin(void)
 		unit_row("%s and %s", host, rows[i].origin);
 		CHECK(ws_handshake_same_origin(&head) == rows[i].same);
 	}
+}
+
+/* Headers that stand before the others. */
+static void test_first_line(void)
+{
+	struct ws_head head;
+	static const char *const offered[] = { "a" };
+
+	head_make(&head, "GET / HTTP/1.1\r\n" P " a, a\r\nHost: x\r\n");
+	CHECK(!ws_handshake_subprotocols_valid(&head));
+	CHECK(slice_is(ws_handshake_subprotocol(&head, offered, 1), "a"));
+	head_make(&head, "GET / HTTP/1.1\r\nOrigin: http://y\r\nHost: x\r\n");
+	CHECK(!ws_handshake_same_origin(&head));
 }
 
 static void test_origin_lines(void)
@@ -483,31 +528,46 @@ static void test_round_trip(void)
 	}
 }
 
+/* RFC 9110 section 15 and RFC 6585 */
 static void test_phrases(void)
 {
-	static const unsigned used[] = {
-		101, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 500, 501, 503, 505
+	static const char *const lines[] = {
+		"100 Continue", "101 Switching Protocols", "200 OK", "201 Created", "202 Accepted",
+		"203 Non-Authoritative Information", "204 No Content", "205 Reset Content", "206 Partial Content",
+		"300 Multiple Choices", "301 Moved Permanently", "302 Found", "303 See Other", "304 Not Modified",
+		"305 Use Proxy", "307 Temporary Redirect", "308 Permanent Redirect", "400 Bad Request",
+		"401 Unauthorized", "402 Payment Required", "403 Forbidden", "404 Not Found",
+		"405 Method Not Allowed", "406 Not Acceptable", "407 Proxy Authentication Required",
+		"408 Request Timeout", "409 Conflict", "410 Gone", "411 Length Required", "412 Precondition Failed",
+		"413 Content Too Large", "414 URI Too Long", "415 Unsupported Media Type",
+		"416 Range Not Satisfiable", "417 Expectation Failed", "421 Misdirected Request",
+		"422 Unprocessable Content", "426 Upgrade Required", "428 Precondition Required",
+		"429 Too Many Requests", "431 Request Header Fields Too Large", "500 Internal Server Error",
+		"501 Not Implemented", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout",
+		"505 HTTP Version Not Supported"
 	};
+	size_t known = 0;
 
-	for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
-		unit_row("%u", used[i]);
-		CHECK(strcmp(ws_handshake_phrase(used[i]), "Unknown") != 0);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		unit_row("%s", lines[i]);
+		CHECK(strcmp(ws_handshake_phrase((unsigned)strtoul(lines[i], NULL, 10)), lines[i] + 4) == 0);
 	}
-	CHECK(strcmp(ws_handshake_phrase(413), "Content Too Large") == 0);
-	CHECK(strcmp(ws_handshake_phrase(431), "Request Header Fields Too Large") == 0);
-	CHECK(strcmp(ws_handshake_phrase(0), "Unknown") == 0);
-	CHECK(strcmp(ws_handshake_phrase(999), "Unknown") == 0);
+	for (unsigned status = 0; status < 1000; status++)
+		known += strcmp(ws_handshake_phrase(status), "Unknown") != 0;
+	CHECK(known == sizeof lines / sizeof *lines);
 }
 
 UNIT_MAIN(
 	{ "good requests", test_check_good },
 	{ "every refusal", test_check_refused },
+	{ "every byte at every place of a key", test_key_alphabet },
 	{ "the last character of a key", test_key_end },
 	{ "the choice of a subprotocol", test_subprotocol },
 	{ "lists of subprotocols", test_subprotocols_valid },
 	{ "64 and 65 subprotocols", test_subprotocols_many },
 	{ "Origin and Host", test_same_origin },
 	{ "no Origin, two, and no Host", test_origin_lines },
+	{ "headers that come first", test_first_line },
 	{ "the Accept digest", test_accept },
 	{ "the bytes of a response, with every size of the buffer", test_response },
 	{ "what a response may not carry", test_response_refused },

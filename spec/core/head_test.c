@@ -211,6 +211,7 @@ static const struct malformed bad_requests[] = {
 	/* Host */
 	ROW(400, START, "\r\n"),
 	ROW(400, START "X: y\r\n", "\r\n"),
+	ROW(400, "G / HTTP/1.1\r\n", "\r\n"),
 	ROW(400, HOST "Host", ": a\r\n"),
 	ROW(400, HOST "X: y\r\nhOsT", ":\r\n"),
 	ROW(400, "GET / HTTP/1.0\r\nHost: a\r\nHost", ": a\r\n"),
@@ -571,6 +572,7 @@ static void test_lists(void)
 		{ "Connection: \"upgrade\"", "upgrade", false },
 		{ "Connection: upgrade;q=1", "upgrade", false },
 		{ "Connection:", "upgrade", false },
+		{ "Connection: x, ,upgrade", "upgrade", true },
 		{ "Connection: ,", "upgrade", false },
 		{ "Connection: ,", "", false },
 		{ "X: upgrade", "upgrade", false }
@@ -586,6 +588,8 @@ static void test_lists(void)
 		CHECK(ws_head_parse_request(&head, copy, (size_t)len, MAX, &refusal) == len);
 		CHECK(ws_head_lists(&head, "Connection", rows[i].token) == rows[i].listed);
 	}
+	struct ws_head first = { .count = 1, .headers = { { { "A", 1 }, { "b", 1 } } } };
+	CHECK(ws_head_lists(&first, "a", "B"));
 }
 
 static void test_field(void)
@@ -607,7 +611,7 @@ static void test_field(void)
 
 static void test_slices(void)
 {
-	struct ws_slice list = { unit_guard_end(" a ,, b c\t,d", 12), 12 }, element;
+	struct ws_slice list = { unit_guard_end(" a ,, b c\t, ,d", 14), 14 }, element;
 
 	CHECK(ws_slice_split(&list, &element) && slice_is(element, "a"));
 	CHECK(ws_slice_split(&list, &element) && slice_is(element, "b c"));
@@ -616,12 +620,14 @@ static void test_slices(void)
 	list = (struct ws_slice){ NULL, 0 };
 	CHECK(!ws_slice_split(&list, &element));
 	CHECK(ws_slice_is(list, "") && !ws_slice_is(list, "x") && !ws_slice_is_token(list));
-	CHECK(ws_slice_is((struct ws_slice){ "ABC@[", 5 }, "abc@["));
+	CHECK(!ws_slice_is((struct ws_slice){ "[", 1 }, "{"));
+	CHECK(ws_slice_is((struct ws_slice){ "AYZ@[", 5 }, "ayz@["));
 	CHECK(!ws_slice_is((struct ws_slice){ "@[`{", 4 }, "`{@["));
 	CHECK(!ws_slice_is((struct ws_slice){ "ab", 2 }, "abc"));
 	CHECK(!ws_slice_is((struct ws_slice){ "abc", 3 }, "ab"));
-	CHECK(!ws_slice_is((struct ws_slice){ "a\0b", 3 }, "a"));
+	CHECK(!ws_slice_is((struct ws_slice){ "a\0b", 3 }, unit_guard_end("a", 2)));
 	CHECK(ws_slice_is_token((struct ws_slice){ "v2.chat", 7 }));
+	CHECK(ws_slice_is_token((struct ws_slice){ "v", 1 }));
 	CHECK(!ws_slice_is_token((struct ws_slice){ "v2 chat", 7 }));
 	CHECK(!ws_slice_is_token((struct ws_slice){ "a\0", 2 }));
 }
