@@ -11,10 +11,11 @@ TREE      = $(CURDIR)/lua_modules
 export LUA
 export LUA_PATH  = $(TREE)/share/lua/5.4/?.lua;$(TREE)/share/lua/5.4/?/init.lua;;
 export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;;
+unexport LUA_PATH_5_4 LUA_CPATH_5_4
 
 SOURCES  := $(sort $(wildcard src/*/*.c))
 HEADERS  := $(wildcard src/*.h src/*/*.h)
-MODULES  := $(wildcard lua/*.lua lua/*/*.lua)
+MODULES  := $(shell find lua -name '*.lua')
 ALL      := $(SOURCES) $(wildcard spec/core/*.c bench/*.c)
 CORE     := $(filter src/protocol/% src/net/%,$(SOURCES))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
@@ -34,16 +35,16 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-build: $(TREE)/.installed ##          build and install into ./lua_modules (the default)
+build: $(TREE)/.installed ## build and install into ./lua_modules (the default)
 
-help: ##           this list
+help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0 }'
 
 demo: build need-demo ## real clients come and go; prints how each connection ended
 	@$(LUA) examples/demo/demo.lua
 
 demo-server: build ## the demo's server alone, for a browser or any client
-	@$(LUA) examples/demo/server.lua $(ARGS)
+	@$(LUA) examples/demo/server.lua
 
 test: build test-core need-test ## everything a change must pass
 	@tools/test.sh $(UNITS)
@@ -65,7 +66,7 @@ valgrind: build need-test need-valgrind ## the specs under memcheck; ARGS=spec/.
 sanitize: build/sanitize/moonsocket/core.so build need-test ## the specs with the module under ASan and UBSan
 	@tools/sanitize.sh $(ARGS)
 
-warnings: $(ALL:%.c=build/warnings/gcc/%.o) $(ALL:%.c=build/warnings/clang/%.o) ## every warning of gcc and clang is an error
+warnings: $(foreach compiler,gcc clang,$(ALL:%.c=build/warnings/$(compiler)/%.o)) ## gcc and clang, warnings are errors
 
 bench: build need-bench build/bench/load ## CPU per message, system calls, memory; ARGS=--quick or --json
 	@python3 bench/run.py $(ARGS) build/bench/load $(LUA) bench/server.lua
@@ -73,7 +74,7 @@ bench: build need-bench build/bench/load ## CPU per message, system calls, memor
 rock: need-build ## pack the .src.rock, install it into a tree of its own and load it
 	@tools/rock.sh
 
-clean: ##          forget everything that was built
+clean: ## forget everything that was built
 	rm -rf build lua_modules moonsocket
 	find src -name '*.o' -delete
 
@@ -81,10 +82,15 @@ clean: ##          forget everything that was built
 need-%:
 	@tools/bootstrap.sh $*
 
+# One after the other: package managers do not share.
+need-demo need-test need-conformance need-warnings need-bench: | need-build
+need-valgrind: | need-test
+
 $(TREE)/.installed: $(ROCKSPEC) $(SOURCES) $(HEADERS) $(MODULES) | need-build
 	@echo "building and installing into ./lua_modules"
 	@mkdir -p build
-	@$(LUAROCKS) make --tree $(TREE) $(ROCKSPEC) CFLAGS="$(CFLAGS) -fPIC" >build/build.log 2>&1 || { cat build/build.log; exit 1; }
+	@$(LUAROCKS) make --tree $(TREE) $(ROCKSPEC) CFLAGS="$(CFLAGS) -fPIC" >build/build.log 2>&1 || \
+		{ cat build/build.log; exit 1; }
 	@touch $@
 
 # The same rules for every purpose: build/PURPOSE/src/x.o from src/x.c, with the purpose's compiler and flags, and
