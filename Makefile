@@ -9,6 +9,7 @@ TREE      = $(CURDIR)/lua_modules
 
 # Every script below runs against what was installed into ./lua_modules.
 export LUA
+export PATH := $(TREE)/bin:$(PATH)
 export LUA_PATH  = $(TREE)/share/lua/5.4/?.lua;$(TREE)/share/lua/5.4/?/init.lua;;
 export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;;
 unexport LUA_PATH_5_4 LUA_CPATH_5_4

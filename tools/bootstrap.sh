@@ -6,35 +6,35 @@ set -eu
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
 table() {
 	cat <<-'END'
-	# set        look for                apt-get               dnf                 apk                 pacman         brew
-	build        run:cc                  gcc,libc6-dev         gcc                 gcc,musl-dev        gcc            -
-	build        run:make                make                  make                make                make           make
-	build        lua:                    lua5.4                lua                 lua5.4              lua            lua
-	build        header:lua.h            liblua5.4-dev         lua-devel           lua5.4-dev          lua            lua
-	build        run:luarocks            luarocks              luarocks            luarocks5.4         luarocks       luarocks
-	build        header:wslay/wslay.h    libwslay-dev          wslay-devel         wslay-dev           wslay          wslay
-	build        header:event2/event.h   libevent-dev          libevent-devel      libevent-dev        libevent       libevent
-	build        header:openssl/evp.h    libssl-dev            openssl-devel       openssl-dev         openssl        openssl@3
-	demo         lua:socket              lua-socket            rock:luasocket      rock:luasocket      rock:luasocket rock:luasocket
-	test         lua:socket              lua-socket            rock:luasocket      rock:luasocket      rock:luasocket rock:luasocket
-	test         lua:cjson               lua-cjson             rock:lua-cjson      rock:lua-cjson      rock:lua-cjson rock:lua-cjson
-	test         lua:busted              lua-busted            rock:busted         rock:busted         rock:busted    rock:busted
-	test         run:luacheck            lua-check             rock:luacheck       rock:luacheck       rock:luacheck  rock:luacheck
-	test         run:python3             python3               python3             python3             python         python
-	test         run:ip                  iproute2              iproute             iproute2            iproute2       -
-	test         run:nft                 nftables              nftables            nftables            nftables       -
-	conformance  venv:                   python3-venv          python3             python3             python         python
-	valgrind     run:valgrind            valgrind              valgrind            valgrind            valgrind       valgrind
-	bench        run:python3             python3               python3             python3             python         python
-	bench        run:strace              strace                strace              strace              strace         -
-	warnings     run:clang               clang                 clang               clang               clang          llvm
+	# set       look for              apt-get       dnf            apk            pacman         brew
+	build       run:cc                gcc,libc6-dev gcc            gcc,musl-dev   gcc            -
+	build       run:make              make          make           make           make           make
+	build       lua:                  lua5.4        lua            lua5.4         lua            lua
+	build       header:lua.h          liblua5.4-dev lua-devel      lua5.4-dev     lua            lua
+	build       run:luarocks          luarocks      luarocks       luarocks5.4    luarocks       luarocks
+	build       header:wslay/wslay.h  libwslay-dev  wslay-devel    wslay-dev      wslay          wslay
+	build       header:event2/event.h libevent-dev  libevent-devel libevent-dev   libevent       libevent
+	build       header:openssl/evp.h  libssl-dev    openssl-devel  openssl-dev    openssl        openssl@3
+	demo        lua:socket            lua-socket    rock:luasocket rock:luasocket rock:luasocket rock:luasocket
+	test        lua:socket            lua-socket    rock:luasocket rock:luasocket rock:luasocket rock:luasocket
+	test        lua:cjson             lua-cjson     rock:lua-cjson rock:lua-cjson rock:lua-cjson rock:lua-cjson
+	test        lua:busted            lua-busted    rock:busted    rock:busted    rock:busted    rock:busted
+	test        run:luacheck          lua-check     rock:luacheck  rock:luacheck  rock:luacheck  rock:luacheck
+	test        run:python3           python3       python3        python3        python         python
+	test        run:ip                iproute2      iproute        iproute2       iproute2       -
+	test        run:nft               nftables      nftables       nftables       nftables       -
+	conformance venv:                 python3-venv  python3        python3        python         python
+	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
+	bench       run:python3           python3       python3        python3        python         python
+	bench       run:strace            strace        strace         strace         strace         -
+	warnings    run:clang             clang         clang          clang          clang          llvm
 	END
 }
 
 has() {
 	name=${1#*:}
 	case $1 in
-	run:*) PATH=$PATH:/usr/sbin:/sbin:lua_modules/bin command -v "$name" >/dev/null ;;
+	run:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
 	header:*)
 		for dir in /usr/include /usr/include/lua5.4 /usr/local/include /usr/local/include/lua \
 			/opt/homebrew/include /opt/homebrew/include/lua /opt/homebrew/opt/openssl@3/include; do
@@ -85,7 +85,9 @@ fi
 sudo=
 [ "$(id -u)" = 0 ] || [ "$manager" = brew ] || sudo=sudo
 case $manager in
-apt-get) install="env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends" ;;
+apt-get)
+	apt_get="env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300"
+	install="$apt_get install --no-install-recommends" ;;
 dnf) install="dnf install -y" ;;
 apk) install="apk add" ;;
 pacman) install="pacman -S --needed --noconfirm" ;;
@@ -105,7 +107,7 @@ fi
 # the lists of a fresh machine are empty or stale: they are fetched where it does not go without
 if ! install_packages; then
 	[ "$manager" = apt-get ] || exit 1
-	$sudo apt-get -o DPkg::Lock::Timeout=300 update -qq && install_packages
+	$sudo $apt_get update && install_packages
 fi
 for rock in $rocks; do
 	luarocks --lua-version 5.4 --tree lua_modules install "$rock"

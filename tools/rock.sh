@@ -12,11 +12,15 @@ cp -R lua src LICENSE "$name-1.rockspec" "$work/$name"
 find "$work/$name" -name '*.o' -delete
 cd "$work"
 tar -czf "$name.tar.gz" "$name"
-sed "s|url = \"[^\"]*\"|url = \"file://$work/$name.tar.gz\", dir = \"$name\"|" "$top/$name-1.rockspec" >"$name-1.rockspec"
+source="url = \"file://$work/$name.tar.gz\", dir = \"$name\""
+sed "s|url = \"[^\"]*\"|$source|" "$top/$name-1.rockspec" >"$name-1.rockspec"
 luarocks pack "$name-1.rockspec"
 
 luarocks build --tree tree "$name-1.src.rock" >build.log 2>&1 || { cat build.log; exit 1; }
 eval "$(luarocks --tree tree path)"
 cd /
-"$LUA" -e 'local moonsocket = require "moonsocket" print("loaded " .. package.searchpath("moonsocket.core", package.cpath))
-	assert(type(moonsocket.serve) == "function")'
+"$LUA" - <<'END'
+local moonsocket = require "moonsocket"
+assert(type(moonsocket.serve) == "function")
+print("loaded " .. package.searchpath("moonsocket.core", package.cpath))
+END

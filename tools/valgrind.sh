@@ -5,9 +5,9 @@ logs=build/valgrind
 rm -rf "$logs"
 mkdir -p "$logs"
 
-valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=30 --keep-debuginfo=yes \
-	--trace-children=yes --trace-children-skip='*/python*,*/ip,*/nft,*/git,*/nm' \
-	--error-exitcode=99 --log-file="$logs/%p.log" \
+valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	--num-callers=30 --keep-debuginfo=yes --trace-children=yes \
+	--trace-children-skip='*/python*,*/ip,*/nft,*/git,*/nm' --error-exitcode=99 --log-file="$logs/%p.log" \
 	"$LUA" tools/busted.lua --ignore-lua "$@"
 status=$?
 
