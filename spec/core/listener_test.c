@@ -1,4 +1,4 @@
-/* Listeners: every form of address, taking over, running out of descriptors, and being freed at awkward times. */
+/* Listeners: every form of address, taking over, running out of descriptors, freeing at awkward times. */
 #include "net/listener.h"
 
 #include <arpa/inet.h>
@@ -252,7 +252,8 @@ static void unix_socket(void)
 	char longer[200];
 	memset(longer, 'x', sizeof longer);
 	longer[sizeof longer - 1] = '\0';
-	CHECK(ws_listener_unix(&other.listener, loop, longer, &defaults) == WS_ERROR_SYSTEM && errno == ENAMETOOLONG);
+	CHECK(ws_listener_unix(&other.listener, loop, longer, &defaults) == WS_ERROR_SYSTEM);
+	CHECK(errno == ENAMETOOLONG);
 	CHECK(ws_listener_unix(&other.listener, loop, "", &defaults) == WS_ERROR_SYSTEM && errno == EINVAL);
 	CHECK(ws_listener_unix(&other.listener, loop, in_folder("no/where"), &defaults) == WS_ERROR_SYSTEM);
 	CHECK(errno == ENOENT && other.listener == NULL && ws_loop_held(loop) == 0);
@@ -315,7 +316,8 @@ static void inherited(void)
 	host_stop(&host);
 	CHECK(fcntl(fd, F_GETFD) < 0);
 	CHECK(pipe(pair) == 0);
-	CHECK(ws_listener_inherit(&host.listener, loop, pair[0], &defaults) == WS_ERROR_SYSTEM && errno == ENOTSOCK);
+	CHECK(ws_listener_inherit(&host.listener, loop, pair[0], &defaults) == WS_ERROR_SYSTEM);
+	CHECK(errno == ENOTSOCK);
 	CHECK(fcntl(pair[0], F_GETFD) >= 0); /* still the caller's */
 	close(pair[0]);
 	close(pair[1]);

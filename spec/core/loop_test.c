@@ -73,7 +73,8 @@ static void undefer_other(struct job *job)
 static void deferred_work(void)
 {
 	struct ws_loop *loop = ws_loop_new();
-	struct job c = job_of(loop, NULL, NULL), b = job_of(loop, undefer_other, &c), a = job_of(loop, defer_self, NULL);
+	struct job a = job_of(loop, defer_self, NULL), c = job_of(loop, NULL, NULL);
+	struct job b = job_of(loop, undefer_other, &c);
 	ws_loop_undefer(loop, &a.work);
 	ws_loop_defer(loop, &a.work);
 	ws_loop_defer(loop, &a.work);

@@ -41,7 +41,8 @@ static uint64_t random_due(void)
 	case 1:
 		return world.now; /* now */
 	case 2:
-		return (world.now | (((uint64_t)64 << random_bits(2) * 6) - 1)) + random_bits(1); /* a digit's border */
+		/* a digit's border */
+		return (world.now | (((uint64_t)64 << random_bits(2) * 6) - 1)) + random_bits(1);
 	default:
 		return world.now + random_bits((unsigned)random_bits(5) + (unsigned)random_bits(3));
 	}
@@ -169,7 +170,8 @@ static void borders(void)
 /* Waking when the wheel says so finds a far timer in a few steps, and not one millisecond late. */
 static void far_future(void)
 {
-	static const uint64_t distances[] = {1, 63, 64, 5000, HOUR, 24 * HOUR, 400 * 24 * HOUR, UINT64_C(1) << 60};
+	static const uint64_t distances[] = {1,         63,              64,               5000, HOUR,
+	                                     24 * HOUR, 400 * 24 * HOUR, UINT64_C(1) << 60};
 	world_new(777777, count_fire);
 	for (size_t i = 0; i < sizeof distances / sizeof *distances; i++) {
 		struct ws_timer *timer = &world.all[i].timer;
