@@ -524,7 +524,8 @@ static void test_earliest(void)
 		size_t len = head_mutate(text, sizeof text, &seed);
 		while (len > 0 && ws_head_parse_request(&head, text, len, MAX, &refusal) != WS_AGAIN)
 			len--; /* the longest prefix that is not settled is the most interesting one */
-		unit_row("round %d, %zu bytes: ...%.60s", round, len, len > 40 ? text + len - 40 : text);
+		const size_t shown = len < 40 ? len : 40;
+		unit_row("round %d, %zu bytes: ...%.*s", round, len, (int)shown, text + len - shown);
 		CHECK(head_completes(text, len));
 	}
 }
