@@ -164,6 +164,12 @@ int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
 	return result < 0 ? WS_ERROR_SYSTEM : 0;
 }
 
+void ws_loop_settle(struct ws_loop *loop)
+{
+	while (loop->deferred.next != &loop->deferred)
+		loop_run_deferred(loop);
+}
+
 void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work)
 {
 	if (work->next != NULL)

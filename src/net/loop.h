@@ -37,6 +37,9 @@ void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work);
 /* Takes it from the queue, if it is there. */
 void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work);
 
+/* Runs the deferred work, and what that queues, until none is left: before a loop is freed. */
+void ws_loop_settle(struct ws_loop *loop);
+
 /* Milliseconds of the monotonic clock: within a turn, read once after the wait; between turns, read afresh. */
 uint64_t ws_loop_now(const struct ws_loop *loop);
 

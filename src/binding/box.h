@@ -1,0 +1,27 @@
+/* Userdata types: registering them, checking arguments, and results that every method shares. */
+#ifndef WS_BINDING_BOX_H
+#define WS_BINDING_BOX_H
+
+#include <lauxlib.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Registers a metatable of that name with the metamethods and, at __index where index is NULL, the methods. */
+void ws_type_register(lua_State *L, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
+
+/* The registry's table of the type's methods by name, on the stack. */
+void ws_type_push_methods(lua_State *L, const char *name);
+
+/* A number of seconds, at least 0; the default where it is absent or nil. Raises. */
+double ws_check_seconds(lua_State *L, int index, double otherwise);
+
+/* A close code that may be sent, and its reason (absent: ""). Raises. Code absent: 1000. */
+unsigned ws_check_close(lua_State *L, int index, const char **reason, size_t *len);
+
+/* "text" or "binary", absent: text. Returns the opcode. Raises and names what was meant. */
+int ws_check_kind(lua_State *L, int index);
+
+/* A message: a string (for text, UTF-8). Raises. */
+const char *ws_check_message(lua_State *L, int index, int kind, size_t *len);
+
+#endif

@@ -1,0 +1,89 @@
+/* A Lua state's own loop: made with the module, freed with the state. */
+#include "binding/context.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "binding/call.h"
+#include "binding/server.h"
+#include "error.h"
+
+static const char context_key = 0;
+
+struct ws_context *ws_context_of(lua_State *L)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &context_key);
+	struct ws_context *ctx = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	return ctx;
+}
+
+uint64_t ws_context_due(const struct ws_context *ctx, double seconds)
+{
+	static const double far = 1e15; /* ms: 30,000 years */
+	double ms = seconds * 1000;
+	return ws_loop_now(ctx->loop) + (ms < far ? (uint64_t)(ms + 0.999999) : (uint64_t)far);
+}
+
+/* Connections that are still open end with the truth before the loop goes. */
+static int context_gc(lua_State *L)
+{
+	struct ws_context *ctx = lua_touserdata(L, 1);
+	if (!ctx->loop)
+		return 0;
+	ws_context_end(ctx);
+	ws_call_close(ctx);
+	while (ctx->servers)
+		ws_box_server_clear(ctx->servers);
+	ws_loop_settle(ctx->loop);
+	ws_session_pool_clear(&ctx->pool);
+	ws_loop_free(ctx->loop);
+	ctx->loop = NULL;
+	return 0;
+}
+
+void ws_context_end(struct ws_context *ctx)
+{
+	if (ctx->ending)
+		return;
+	ctx->ending = true;
+	if (!ctx->ran && ctx->servers)
+		fputs("moonsocket: the program ends, but its server never ran: call moonsocket.run() at its end\n", stderr);
+	for (struct ws_box_server *box = ctx->servers; box; box = box->next)
+		for (struct ws_connection *c = box->server->first; c; c = c->next)
+			ws_connection_terminate(c, "the Lua state was closed");
+	ws_loop_settle(ctx->loop);
+}
+
+struct ws_context *ws_context_open(lua_State *L)
+{
+	struct ws_context *ctx = ws_context_of(L);
+	if (ctx)
+		return ctx;
+	ctx = lua_newuserdatauv(L, sizeof *ctx, 0);
+	*ctx = (struct ws_context){ 0 };
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+	ctx->L = ctx->current = lua_tothread(L, -1);
+	lua_pop(L, 1);
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, context_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_setmetatable(L, -2);
+	ctx->loop = ws_loop_new();
+	if (!ctx->loop)
+		luaL_error(L, "moonsocket has no event loop: out of memory or of file descriptors");
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
+	return ctx;
+}
+
+int ws_context_turn(struct ws_context *ctx, lua_State *L, int64_t timeout_ms)
+{
+	lua_State *outer = ctx->current;
+	ctx->looping = ctx->ran = true;
+	ctx->current = L;
+	int e = ws_loop_turn(ctx->loop, timeout_ms);
+	ctx->current = outer;
+	ctx->looping = false;
+	return e;
+}

@@ -1,0 +1,116 @@
+/* moonsocket.core: what lua/moonsocket.lua is made of. */
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "binding/box.h"
+#include "binding/call.h"
+#include "binding/request.h"
+#include "binding/server.h"
+#include "binding/timer.h"
+#include "binding/websocket.h"
+#include "protocol/code.h"
+
+/* run(): until nothing is left, or stop(). */
+static int module_run(lua_State *L)
+{
+	struct ws_context *ctx = ws_context_of(L);
+	if (ctx->looping)
+		return luaL_error(L, "run: the loop is running already");
+	ctx->stopped = false;
+	ctx->ran = true;
+	while (!ctx->stopped && ws_loop_held(ctx->loop) > 0)
+		if (ws_context_turn(ctx, L, -1) != 0)
+			return luaL_error(L, "run: the event loop failed: %s", strerror(errno));
+	return 0;
+}
+
+static int module_stop(lua_State *L)
+{
+	ws_context_of(L)->stopped = true;
+	return 0;
+}
+
+/* step([timeout]): one turn; true while something is left. */
+static int module_step(lua_State *L)
+{
+	struct ws_context *ctx = ws_context_of(L);
+	double seconds = ws_check_seconds(L, 1, 0);
+	if (ctx->looping)
+		return luaL_error(L, "step: the loop is running already");
+	if (ws_context_turn(ctx, L, (int64_t)(seconds * 1000 + 0.999)) != 0)
+		return luaL_error(L, "step: the event loop failed: %s", strerror(errno));
+	lua_pushboolean(L, ws_loop_held(ctx->loop) > 0);
+	return 1;
+}
+
+/* go(fn, ...): a task of its own, from the next turn on. */
+static int module_go(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	ws_call_go(L, lua_gettop(L) - 1);
+	return 0;
+}
+
+/* now(): seconds of the monotonic clock. */
+static int module_now(lua_State *L)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+	return 1;
+}
+
+/* held(): how many listeners, connections, timers and waiting tasks keep the loop running. For tests. */
+static int module_held(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)ws_loop_held(ws_context_of(L)->loop));
+	return 1;
+}
+
+/* codes: both ways, codes.GOING_AWAY == 1001 and codes[1001] == "GOING_AWAY". */
+static void push_codes(lua_State *L)
+{
+	lua_newtable(L);
+	for (unsigned code = WS_CODE_NORMAL; code <= WS_CODE_TLS_HANDSHAKE; code++) {
+		const char *name = ws_code_name(code);
+		if (!name)
+			continue;
+		lua_pushstring(L, name);
+		lua_rawseti(L, -2, code);
+		lua_pushinteger(L, code);
+		lua_setfield(L, -2, name);
+	}
+}
+
+LUAMOD_API int luaopen_moonsocket_core(lua_State *L);
+
+LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "listen", ws_box_server_listen },
+		{ "run", module_run },
+		{ "stop", module_stop },
+		{ "step", module_step },
+		{ "go", module_go },
+		{ "now", module_now },
+		{ "held", module_held },
+		{ "after", ws_module_after },
+		{ "every", ws_module_every },
+		{ "on_signal", ws_module_on_signal },
+		{ "sleep", ws_module_sleep },
+		{ "wait", ws_module_wait },
+		{ NULL, NULL },
+	};
+	luaL_checkversion(L);
+	ws_context_open(L);
+	ws_request_register(L);
+	ws_box_server_register(L);
+	ws_box_register(L);
+	ws_timer_register(L);
+	luaL_newlib(L, functions);
+	push_codes(L);
+	lua_setfield(L, -2, "codes");
+	return 1;
+}

@@ -1,0 +1,449 @@
+/* serve() and the server's methods. */
+#include "binding/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding/box.h"
+#include "binding/websocket.h"
+#include "error.h"
+#include "protocol/code.h"
+
+static const char type_name[] = "moonsocket.server";
+
+void ws_box_server_push_handler(lua_State *L, const struct ws_box_server *box, enum ws_slot slot)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->handlers);
+	lua_rawgeti(L, -1, slot);
+	lua_remove(L, -2);
+}
+
+/* ---- options: the Lua side has checked them and filled in the defaults */
+
+static lua_Integer option_integer(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	lua_Integer n = lua_tointeger(L, -1);
+	lua_pop(L, 1);
+	return n;
+}
+
+static bool option_boolean(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	bool b = lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return b;
+}
+
+/* A string of the options table, which keeps it alive; NULL: absent. */
+static const char *option_string(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	const char *s = lua_tostring(L, -1);
+	lua_pop(L, 1);
+	return s;
+}
+
+/* Seconds become milliseconds; anything above 0 is at least one. */
+static uint32_t option_ms(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	double ms = lua_tonumber(L, -1) * 1000;
+	lua_pop(L, 1);
+	return ms <= 0 ? 0 : ms < 1 ? 1 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static enum ws_overflow option_overflow(lua_State *L)
+{
+	const char *policy = option_string(L, "on_overflow");
+	return !strcmp(policy, "drop") ? WS_OVERFLOW_DROP : !strcmp(policy, "wait") ? WS_OVERFLOW_WAIT : WS_OVERFLOW_CLOSE;
+}
+
+static struct ws_connection_options connection_options(lua_State *L)
+{
+	return (struct ws_connection_options){
+		.max_message = (size_t)option_integer(L, "max_message"),
+		.max_buffered = (size_t)option_integer(L, "max_buffered"),
+		.max_head = (size_t)option_integer(L, "max_head"),
+		.on_overflow = option_overflow(L),
+		.heartbeat = { option_ms(L, "ping_interval"), option_ms(L, "pong_timeout") },
+		.send_timeout = option_ms(L, "send_timeout"),
+		.idle_timeout = option_ms(L, "idle_timeout"),
+		.close_timeout = option_ms(L, "close_timeout"),
+		.handshake_timeout = option_ms(L, "handshake_timeout"),
+	};
+}
+
+static int option_function(lua_State *L, const char *name)
+{
+	if (lua_getfield(L, 1, name) != LUA_TNIL)
+		return luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_pop(L, 1);
+	return LUA_NOREF;
+}
+
+static void take_handlers(lua_State *L, struct ws_box_server *box)
+{
+	lua_getfield(L, 1, "handlers");
+	for (int slot = 1; slot <= WS_SLOTS; slot++) {
+		if (lua_rawgeti(L, -1, slot) == LUA_TFUNCTION)
+			box->has |= 1u << slot;
+		lua_pop(L, 1);
+	}
+	box->handlers = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static void take_subprotocols(lua_State *L, struct ws_box_server *box)
+{
+	lua_getfield(L, 1, "subprotocols");
+	size_t count = lua_isnil(L, -1) ? 0 : (size_t)lua_rawlen(L, -1), size = count * sizeof(char *);
+	for (size_t i = 0; i < count; i++) {
+		lua_rawgeti(L, -1, (lua_Integer)i + 1);
+		size += lua_rawlen(L, -1) + 1;
+		lua_pop(L, 1);
+	}
+	box->subprotocols = count ? malloc(size) : NULL;
+	if (count && !box->subprotocols)
+		luaL_error(L, "out of memory");
+	box->subprotocol_count = count;
+	char *text = (char *)(box->subprotocols + count);
+	for (size_t i = 0; i < count; i++) {
+		lua_rawgeti(L, -1, (lua_Integer)i + 1);
+		box->subprotocols[i] = strcpy(text, lua_tostring(L, -1));
+		text += strlen(text) + 1;
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+static int open_listener(lua_State *L, struct ws_loop *loop, struct ws_listener **listener, const char **message)
+{
+	const struct ws_listener_options options = {
+		.backlog = (int)option_integer(L, "backlog"),
+		.reuse_port = option_boolean(L, "reuse_port"),
+		.tcp_user_timeout = (int)option_ms(L, "tcp_user_timeout"),
+	};
+	const char *path = option_string(L, "path");
+	*message = NULL;
+	if (path)
+		return ws_listener_unix(listener, loop, path, &options);
+	int fd = (int)option_integer(L, "fd");
+	if (fd >= 0)
+		return ws_listener_inherit(listener, loop, fd, &options);
+	return ws_listener_tcp(listener, loop, option_string(L, "host"), (unsigned)option_integer(L, "port"), &options,
+	                       message);
+}
+
+/* ---- life */
+
+static void link_box(struct ws_box_server *box)
+{
+	box->next = box->ctx->servers;
+	if (box->next)
+		box->next->prev = box;
+	box->ctx->servers = box;
+}
+
+static void unlink_box(struct ws_box_server *box)
+{
+	if (box->prev)
+		box->prev->next = box->next;
+	else
+		box->ctx->servers = box->next;
+	if (box->next)
+		box->next->prev = box->prev;
+	box->prev = box->next = NULL;
+}
+
+static void unref(struct ws_box_server *box, int *reference)
+{
+	luaL_unref(box->ctx->L, LUA_REGISTRYINDEX, *reference);
+	*reference = LUA_NOREF;
+}
+
+void ws_box_server_clear(struct ws_box_server *box)
+{
+	if (box->server) {
+		if (!box->over)
+			unlink_box(box);
+		ws_server_free(box->server);
+		box->server = NULL;
+	}
+	free(box->subprotocols);
+	box->subprotocols = NULL;
+	box->subprotocol_count = 0;
+	unref(box, &box->handlers);
+	unref(box, &box->admit);
+	unref(box, &box->on_error);
+	unref(box, &box->anchor);
+}
+
+static int server_gc(lua_State *L)
+{
+	struct ws_box_server *box = luaL_checkudata(L, 1, type_name);
+	if (box->ctx->loop)
+		ws_box_server_clear(box);
+	return 0;
+}
+
+/* Anchored no longer; its books can be read as long as somebody holds it. */
+static void on_shutdown(struct ws_server *server)
+{
+	struct ws_box_server *box = server->user;
+	box->over = true;
+	unlink_box(box);
+	unref(box, &box->anchor);
+	ws_box_wake(&box->waiting);
+}
+
+/* listen{...} -> server | nil, message, errno */
+int ws_box_server_listen(lua_State *L)
+{
+	struct ws_context *ctx = ws_context_of(L);
+	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
+	*box = (struct ws_box_server){
+		.ctx = ctx, .anchor = LUA_NOREF, .handlers = LUA_NOREF, .admit = LUA_NOREF, .on_error = LUA_NOREF,
+	};
+	luaL_setmetatable(L, type_name);
+	take_handlers(L, box);
+	take_subprotocols(L, box);
+	box->admit = option_function(L, "admit");
+	box->table = option_boolean(L, "table");
+	box->any_origin = option_boolean(L, "any_origin");
+	const struct ws_connection_options options = connection_options(L);
+	lua_pushvalue(L, -1);
+	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+
+	struct ws_listener *listener;
+	const char *message;
+	int e = open_listener(L, ctx->loop, &listener, &message);
+	int code = errno;
+	if (e == 0)
+		box->server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options,
+		                            (size_t)option_integer(L, "max_connections"));
+	if (!box->server) {
+		ws_box_server_clear(box);
+		lua_pushnil(L);
+		lua_pushstring(L, e == WS_ERROR_SYSTEM ? message ? message : strerror(code) : "out of memory");
+		lua_pushinteger(L, e == WS_ERROR_SYSTEM ? code : ENOMEM);
+		return 3;
+	}
+	box->server->user = box;
+	box->server->on_shutdown = on_shutdown;
+	link_box(box);
+	return 1;
+}
+
+/* ---- methods */
+
+static struct ws_box_server *check_server(lua_State *L)
+{
+	return luaL_checkudata(L, 1, type_name);
+}
+
+static int server_connections(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	lua_Integer n = 0;
+	lua_createtable(L, (int)box->server->open, 0);
+	for (const struct ws_connection *c = box->server->first; c; c = c->next) {
+		if (!c->session.closing.opened || !c->user)
+			continue;
+		ws_box_push(L, c->user);
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}
+
+/* Returns how many connections the message was queued for. */
+static int server_broadcast(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	size_t len;
+	int kind = ws_check_kind(L, 3);
+	const char *data = ws_check_message(L, 2, kind, &len);
+	lua_Integer sent = 0;
+	for (struct ws_connection *c = box->server->first; c; c = c->next)
+		sent += ws_connection_send(c, (enum ws_opcode)kind, data, len) == 0;
+	lua_pushinteger(L, sent);
+	return 1;
+}
+
+static int server_on_error(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	if (!lua_isnoneornil(L, 2))
+		luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_settop(L, 2);
+	if (box->on_error == LUA_NOREF)
+		lua_pushnil(L);
+	else
+		lua_rawgeti(L, LUA_REGISTRYINDEX, box->on_error);
+	unref(box, &box->on_error);
+	lua_insert(L, 2);
+	if (!lua_isnil(L, 3))
+		box->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_settop(L, 2);
+	return 1;
+}
+
+/* ---- shutdown */
+
+static int shutdown_end(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_box_server *box = check_server(L);
+	(void)status;
+	(void)ctx;
+	lua_pushinteger(L, (lua_Integer)(box->server->ended - box->server->aborted));
+	lua_pushinteger(L, (lua_Integer)box->server->aborted);
+	return 2;
+}
+
+static int wait_for_shutdown(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	if (box->over)
+		return shutdown_end(L, LUA_OK, 0);
+	struct ws_task *task = ws_task_here(L, "shutdown");
+	if (!task)
+		return ws_call_block(L, wait_for_shutdown);
+	task->next = box->waiting;
+	box->waiting = task;
+	return ws_task_wait(L, task, -1, NULL, NULL, shutdown_end);
+}
+
+static double seconds_field(lua_State *L, const char *name, double otherwise)
+{
+	lua_getfield(L, 2, name);
+	double seconds = ws_check_seconds(L, -1, otherwise);
+	lua_pop(L, 1);
+	return seconds;
+}
+
+/* Begins it; Lua's shutdown waits as well. */
+static int server_begin_shutdown(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	struct ws_server_shutdown shutdown;
+	lua_settop(L, 2);
+	if (lua_isnil(L, 2)) {
+		lua_newtable(L);
+		lua_replace(L, 2);
+	}
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_getfield(L, 2, "code");
+	if (lua_isnil(L, -1)) {
+		lua_pushinteger(L, WS_CODE_GOING_AWAY);
+		lua_replace(L, -2);
+	}
+	lua_getfield(L, 2, "reason");
+	shutdown.code = ws_check_close(L, 3, &shutdown.reason, &shutdown.reason_len);
+	shutdown.drain_ms = (uint64_t)(seconds_field(L, "drain", 10) * 1000);
+	shutdown.spread_ms = (uint64_t)(seconds_field(L, "spread", 0) * 1000);
+	if (!box->over)
+		ws_server_shutdown(box->server, &shutdown);
+	lua_settop(L, 1);
+	return 0;
+}
+
+static int server_shutdown(lua_State *L)
+{
+	server_begin_shutdown(L);
+	return wait_for_shutdown(L);
+}
+
+/* ---- stats */
+
+static void set_count(lua_State *L, const char *name, uint64_t n)
+{
+	lua_pushinteger(L, (lua_Integer)n);
+	lua_setfield(L, -2, name);
+}
+
+static void set_tally(lua_State *L, const char *name, const struct ws_tally *tally)
+{
+	lua_createtable(L, 0, (int)tally->count);
+	for (size_t i = 0; i < tally->count; i++) {
+		lua_pushinteger(L, (lua_Integer)tally->rows[i].count);
+		lua_rawseti(L, -2, tally->rows[i].key);
+	}
+	lua_setfield(L, -2, name);
+}
+
+static int server_stats(lua_State *L)
+{
+	const struct ws_server *server = check_server(L)->server;
+	const struct ws_connection_stats *stats = &server->endpoint.stats;
+	static const char *const by[] = { "network", "peer", "local" };
+	lua_newtable(L);
+	set_count(L, "opened", server->opened);
+	set_count(L, "open", server->open);
+	set_count(L, "messages_in", stats->messages_in);
+	set_count(L, "messages_out", stats->messages_out);
+	set_count(L, "bytes_in", stats->bytes_in);
+	set_count(L, "bytes_out", stats->bytes_out);
+	set_tally(L, "closed", &server->closed);
+	set_tally(L, "refused", &server->refused);
+	lua_createtable(L, 0, 3);
+	for (size_t i = 0; i < server->closed_by.count; i++)
+		set_count(L, by[server->closed_by.rows[i].key], server->closed_by.rows[i].count);
+	lua_setfield(L, -2, "closed_by");
+	return 1;
+}
+
+/* ---- fields */
+
+/* Upvalue 1: the methods. address and port stay known after the listener is gone: the Lua side keeps them. */
+static int server_index(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+		return 1;
+	const char *name = lua_tostring(L, 2);
+	const struct ws_listener *listener = box->server->listener;
+	if (!name)
+		return 0;
+	if (!strcmp(name, "count"))
+		lua_pushinteger(L, (lua_Integer)box->server->open);
+	else if (!strcmp(name, "address") && listener)
+		lua_pushstring(L, ws_listener_address(listener));
+	else if (!strcmp(name, "port") && listener && ws_listener_port(listener))
+		lua_pushinteger(L, ws_listener_port(listener));
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int server_tostring(lua_State *L)
+{
+	const struct ws_listener *listener = check_server(L)->server->listener;
+	lua_pushfstring(L, "moonsocket.server %s", listener ? ws_listener_address(listener) : "(shut down)");
+	return 1;
+}
+
+void ws_box_server_register(lua_State *L)
+{
+	static const luaL_Reg metamethods[] = {
+		{ "__gc", server_gc },
+		{ "__tostring", server_tostring },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg methods[] = {
+		{ "connections", server_connections },
+		{ "broadcast", server_broadcast },
+		{ "on_error", server_on_error },
+		{ "shutdown", server_shutdown },
+		{ "begin_shutdown", server_begin_shutdown },
+		{ "stats", server_stats },
+		{ NULL, NULL },
+	};
+	ws_type_register(L, type_name, metamethods, methods);
+	luaL_getmetatable(L, type_name);
+	ws_type_push_methods(L, type_name);
+	lua_pushcclosure(L, server_index, 1);
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+}

@@ -1,0 +1,264 @@
+/* Time, signals and other people's descriptors, for Lua. */
+#include "binding/timer.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <signal.h>
+#include <string.h>
+
+#include "binding/box.h"
+#include "binding/call.h"
+#include "net/signal.h"
+#include "net/watch.h"
+
+static const char type_name[] = "moonsocket.timer";
+
+/* What after, every and on_signal return; user value 1 is the function. The registry anchors it while it may call. */
+struct handle {
+	struct ws_context *ctx;
+	struct ws_timer timer;
+	struct ws_signal *signal; /* of on_signal, else NULL */
+	uint64_t interval;        /* ms; 0: once */
+	int anchor;               /* LUA_NOREF: cancelled, or done */
+	int pin;                  /* the same, while its callback waits; the next tick is left out meanwhile */
+};
+
+static struct handle *of_timer(struct ws_timer *timer)
+{
+	return (struct handle *)((char *)timer - offsetof(struct handle, timer));
+}
+
+static void cancel(struct handle *h)
+{
+	if (h->anchor == LUA_NOREF)
+		return;
+	if (h->signal)
+		ws_signal_free(h->signal);
+	else
+		ws_loop_release(h->ctx->loop);
+	h->signal = NULL;
+	ws_timer_stop(h->ctx->loop, &h->timer);
+	luaL_unref(h->ctx->L, LUA_REGISTRYINDEX, h->anchor);
+	h->anchor = LUA_NOREF;
+}
+
+/* ---- calling */
+
+/* Taking the waiting one's reference over, or a new one, before the last anchor may go. */
+static int push_function(lua_State *L, void *arg)
+{
+	struct handle *h = arg;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, h->anchor);
+	lua_pushvalue(L, -1);
+	h->pin = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_getiuservalue(L, -1, 1);
+	lua_remove(L, -2);
+	if (!h->signal && !h->interval)
+		cancel(h);
+	return 0;
+}
+
+static void finished(struct ws_task *task, bool ok)
+{
+	struct handle *h = task->call.owner;
+	(void)ok;
+	luaL_unref(task->L, LUA_REGISTRYINDEX, h->pin);
+	h->pin = LUA_NOREF;
+}
+
+static void call(struct handle *h)
+{
+	if (h->pin == LUA_NOREF)
+		ws_call_start(h->ctx, &(struct ws_call){ .push = push_function, .arg = h, .finished = finished, .owner = h });
+}
+
+static void on_timer(struct ws_timer *timer)
+{
+	struct handle *h = of_timer(timer);
+	if (h->interval)
+		ws_timer_start(h->ctx->loop, timer, ws_loop_now(h->ctx->loop) + h->interval);
+	call(h);
+}
+
+static void on_signal(void *arg)
+{
+	call(arg);
+}
+
+/* ---- making */
+
+static struct handle *new_handle(lua_State *L)
+{
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	struct handle *h = lua_newuserdatauv(L, sizeof *h, 1);
+	*h = (struct handle){ .ctx = ws_context_of(L), .anchor = LUA_NOREF, .pin = LUA_NOREF };
+	ws_timer_init(&h->timer, on_timer);
+	luaL_setmetatable(L, type_name);
+	lua_pushvalue(L, 2);
+	lua_setiuservalue(L, -2, 1);
+	return h;
+}
+
+static void anchor(lua_State *L, struct handle *h)
+{
+	lua_pushvalue(L, -1);
+	h->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static void start_timer(lua_State *L, struct handle *h, double seconds)
+{
+	anchor(L, h);
+	ws_loop_hold(h->ctx->loop);
+	ws_timer_start(h->ctx->loop, &h->timer, ws_context_due(h->ctx, seconds));
+}
+
+/* after(seconds, fn) -> timer */
+int ws_module_after(lua_State *L)
+{
+	double seconds = ws_check_seconds(L, 1, 0);
+	start_timer(L, new_handle(L), seconds);
+	return 1;
+}
+
+/* every(seconds, fn) -> timer */
+int ws_module_every(lua_State *L)
+{
+	double seconds = ws_check_seconds(L, 1, 0);
+	luaL_argcheck(L, seconds >= 0.001, 1, "an interval of at least 0.001 s expected");
+	struct handle *h = new_handle(L);
+	h->interval = (uint64_t)(seconds * 1000 + 0.5);
+	start_timer(L, h, seconds);
+	return 1;
+}
+
+static int check_signal(lua_State *L, int index)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} signals[] = {
+		{ "HUP", SIGHUP },   { "INT", SIGINT },   { "TERM", SIGTERM }, { "QUIT", SIGQUIT },   { "USR1", SIGUSR1 },
+		{ "USR2", SIGUSR2 }, { "CHLD", SIGCHLD }, { "PIPE", SIGPIPE }, { "WINCH", SIGWINCH },
+	};
+	const char *name = luaL_checkstring(L, index);
+	const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		if (!strcmp(bare, signals[i].name))
+			return signals[i].number;
+	return luaL_argerror(L, index, lua_pushfstring(L, "no signal that can be caught: '%s'; \"HUP\", \"INT\", \"TERM\", "
+	                                                  "\"QUIT\", \"USR1\", \"USR2\", \"CHLD\", \"PIPE\" or \"WINCH\" expected",
+	                                               name));
+}
+
+/* on_signal(name, fn) -> handle | nil, message, errno */
+int ws_module_on_signal(lua_State *L)
+{
+	int number = check_signal(L, 1);
+	struct handle *h = new_handle(L);
+	h->signal = ws_signal_new(h->ctx->loop, number, on_signal, h);
+	if (!h->signal)
+		return luaL_fileresult(L, 0, NULL);
+	anchor(L, h);
+	return 1;
+}
+
+static int handle_cancel(lua_State *L)
+{
+	cancel(luaL_checkudata(L, 1, type_name));
+	return 0;
+}
+
+static int handle_gc(lua_State *L)
+{
+	struct handle *h = luaL_checkudata(L, 1, type_name);
+	if (h->ctx->loop)
+		cancel(h);
+	return 0;
+}
+
+/* ---- waiting */
+
+static int slept(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)L;
+	(void)status;
+	(void)ctx;
+	return 0;
+}
+
+/* sleep(seconds) */
+int ws_module_sleep(lua_State *L)
+{
+	luaL_checknumber(L, 1);
+	double seconds = ws_check_seconds(L, 1, 0);
+	struct ws_task *task = ws_task_here(L, "sleep");
+	return task ? ws_task_wait(L, task, seconds, NULL, NULL, slept) : ws_call_block(L, ws_module_sleep);
+}
+
+static void on_ready(void *arg)
+{
+	ws_task_wake(arg, arg);
+}
+
+static void stop_watching(struct ws_task *task)
+{
+	ws_watch_free(task->waits_for);
+	task->waits_for = NULL;
+}
+
+static int waited(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_task *task = (struct ws_task *)ctx;
+	(void)status;
+	stop_watching(task);
+	if (task->woken_with) {
+		lua_pushboolean(L, true);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushliteral(L, "timeout");
+	return 2;
+}
+
+/* A number, or whatever has getfd (LuaSocket's and luaposix's objects). */
+static int check_descriptor(lua_State *L, int index)
+{
+	if (lua_isinteger(L, index))
+		return (int)lua_tointeger(L, index);
+	if (luaL_getmetafield(L, index, "__index") == LUA_TNIL)
+		luaL_argerror(L, index, "a file descriptor, or an object with a method getfd, expected");
+	lua_pop(L, 1);
+	lua_getfield(L, index, "getfd");
+	lua_pushvalue(L, index);
+	lua_call(L, 1, 1);
+	int fd = (int)luaL_checkinteger(L, -1);
+	lua_pop(L, 1);
+	return fd;
+}
+
+/* wait(fd, "r"|"w" [, timeout]) -> true | nil, "timeout" | nil, message, errno */
+int ws_module_wait(lua_State *L)
+{
+	static const char *const modes[] = { "r", "w", NULL };
+	int fd = check_descriptor(L, 1);
+	bool write = luaL_checkoption(L, 2, NULL, modes) == 1;
+	double seconds = ws_check_seconds(L, 3, -1);
+	struct ws_task *task = ws_task_here(L, "wait");
+	if (!task)
+		return ws_call_block(L, ws_module_wait);
+	struct ws_watch *watch = ws_watch_new(task->ctx->loop, fd, write, on_ready, task);
+	if (!watch)
+		return luaL_fileresult(L, 0, NULL);
+	return ws_task_wait(L, task, seconds, stop_watching, watch, waited);
+}
+
+void ws_timer_register(lua_State *L)
+{
+	static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
+	static const luaL_Reg methods[] = { { "cancel", handle_cancel }, { NULL, NULL } };
+	ws_type_register(L, type_name, metamethods, methods);
+	luaL_getmetatable(L, type_name);
+	ws_type_push_methods(L, type_name);
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+}

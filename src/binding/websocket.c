@@ -1,0 +1,648 @@
+/* ws: its methods and fields. */
+#include "binding/websocket.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding/box.h"
+#include "binding/request.h"
+#include "error.h"
+#include "protocol/code.h"
+
+static const char type_name[] = "moonsocket.websocket";
+
+/* ---- the userdata's life */
+
+struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, int request)
+{
+	struct ws_box *box = lua_newuserdatauv(L, sizeof *box, WS_VALUES);
+	*box = (struct ws_box){
+		.ctx = server->ctx, .server = server, .id = ++server->ctx->last_id, .holds = 1,
+		.discard = server->table && !(server->has & 1u << WS_SLOT_MESSAGE),
+	};
+	luaL_setmetatable(L, type_name);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, request);
+	lua_setiuservalue(L, -2, WS_VALUE_REQUEST);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, server->anchor);
+	lua_setiuservalue(L, -2, WS_VALUE_SERVER);
+	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+	box->connection = c;
+	ws_connection_hold(c);
+	c->user = box;
+	return box;
+}
+
+void ws_box_forget(struct ws_box *box)
+{
+	box->connection->user = NULL;
+	box->ended = true;
+	ws_box_release(box);
+}
+
+void ws_box_hold(struct ws_box *box)
+{
+	box->holds++;
+}
+
+void ws_box_release(struct ws_box *box)
+{
+	if (--box->holds == 0) {
+		luaL_unref(box->ctx->L, LUA_REGISTRYINDEX, box->anchor);
+		box->anchor = LUA_NOREF;
+	}
+}
+
+/* An open connection is anchored: only a closing state collects it. */
+static int websocket_gc(lua_State *L)
+{
+	struct ws_box *box = luaL_checkudata(L, 1, type_name);
+	if (!box->connection)
+		return 0;
+	if (!box->ended)
+		ws_context_end(box->ctx);
+	ws_connection_release(box->connection);
+	box->connection = NULL;
+	return 0;
+}
+
+static struct ws_box *check_box(lua_State *L)
+{
+	return luaL_checkudata(L, 1, type_name);
+}
+
+/* ---- waiting */
+
+void ws_box_want(struct ws_box *box)
+{
+	bool wanted = box->receiver || ws_box_has_handler(box, WS_SLOT_MESSAGE);
+	ws_connection_want(box->connection, wanted         ? WS_SESSION_DELIVER
+	                                    : box->discard ? WS_SESSION_DISCARD
+	                                                   : WS_SESSION_HOLD);
+}
+
+void ws_box_wake(struct ws_task **list)
+{
+	struct ws_task *task = *list;
+	*list = NULL;
+	while (task) {
+		struct ws_task *next = task->next;
+		task->next = NULL;
+		ws_task_wake(task, NULL);
+		task = next;
+	}
+}
+
+/* Takes a task whose time is up off the list that it waits in. */
+static void leave_list(struct ws_task *task)
+{
+	for (struct ws_task **at = task->waits_for; *at; at = &(*at)->next) {
+		if (*at == task) {
+			*at = task->next;
+			task->next = NULL;
+			return;
+		}
+	}
+}
+
+static int wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, double seconds, lua_KFunction k)
+{
+	task->next = *list;
+	*list = task;
+	return ws_task_wait(L, task, seconds, leave_list, list, k);
+}
+
+/* ---- results */
+
+static int push_timeout(lua_State *L)
+{
+	lua_pushnil(L);
+	lua_pushliteral(L, "timeout");
+	return 2;
+}
+
+static unsigned end_code(const struct ws_box *box)
+{
+	const struct ws_closing *closing = &box->connection->session.closing;
+	return box->ended ? box->report.code : closing->sent ? closing->sent : WS_CODE_ABNORMAL;
+}
+
+static int push_closed(lua_State *L, const struct ws_box *box)
+{
+	lua_pushnil(L);
+	lua_pushliteral(L, "closed");
+	lua_pushinteger(L, end_code(box));
+	return 3;
+}
+
+static int push_error(lua_State *L, const struct ws_box *box, int error)
+{
+	if (error == WS_ERROR_CLOSED)
+		return push_closed(L, box);
+	lua_pushnil(L);
+	lua_pushstring(L, error == WS_ERROR_OVERFLOW ? "overflow" : "out of memory");
+	return 2;
+}
+
+static void push_reason(lua_State *L, const struct ws_box *box)
+{
+	lua_pushlstring(L, box->connection->reason, box->connection->reason_len);
+}
+
+static void set_code(lua_State *L, const char *field, unsigned code)
+{
+	if (!code)
+		return;
+	lua_pushinteger(L, code);
+	lua_setfield(L, -2, field);
+}
+
+static void push_info(lua_State *L, const struct ws_box *box)
+{
+	static const char *const by[] = { "network", "peer", "local" };
+	lua_createtable(L, 0, 5);
+	lua_pushboolean(L, box->report.clean);
+	lua_setfield(L, -2, "clean");
+	lua_pushstring(L, by[box->report.by]);
+	lua_setfield(L, -2, "by");
+	set_code(L, "sent", box->report.sent);
+	set_code(L, "received", box->report.received);
+	if (box->connection->transport.error) {
+		lua_pushstring(L, strerror(box->connection->transport.error));
+		lua_setfield(L, -2, "error");
+	}
+}
+
+int ws_box_push_end(lua_State *L, const struct ws_box *box)
+{
+	lua_pushinteger(L, box->report.code);
+	push_reason(L, box);
+	push_info(L, box);
+	return 3;
+}
+
+static bool is_open(const struct ws_box *box)
+{
+	return ws_connection_state(box->connection) == WS_OPEN;
+}
+
+/* ---- send */
+
+static int websocket_send(lua_State *L);
+
+static int send_again(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	(void)ctx;
+	return websocket_send(L);
+}
+
+static int wait_to_send(lua_State *L, struct ws_box *box)
+{
+	struct ws_task *task = ws_task_here(L, "send, with the option on_overflow = \"wait\",");
+	return task ? wait_in(L, task, &box->draining, -1, send_again) : ws_call_block(L, websocket_send);
+}
+
+static int websocket_send(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	size_t len;
+	if (!is_open(box))
+		return push_closed(L, box);
+	int kind = ws_check_kind(L, 3);
+	const char *data = ws_check_message(L, 2, kind, &len);
+	int e = ws_connection_send(box->connection, (enum ws_opcode)kind, data, len);
+	if (e == WS_ERROR_OVERFLOW && box->connection->endpoint->options.on_overflow == WS_OVERFLOW_WAIT) {
+		lua_settop(L, 3);
+		return wait_to_send(L, box);
+	}
+	if (e)
+		return push_error(L, box, e);
+	lua_pushboolean(L, true);
+	lua_pushinteger(L, (lua_Integer)ws_connection_buffered(box->connection));
+	return 2;
+}
+
+static int drain_end(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_box *box = check_box(L);
+	(void)status;
+	(void)ctx;
+	if (!is_open(box))
+		return push_closed(L, box);
+	if (ws_connection_buffered(box->connection) > 0)
+		return push_timeout(L);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int websocket_drain(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	double seconds = ws_check_seconds(L, 2, -1);
+	if (is_open(box))
+		ws_transport_flush(&box->connection->transport);
+	if (!is_open(box) || ws_connection_buffered(box->connection) == 0)
+		return drain_end(L, LUA_OK, 0);
+	struct ws_task *task = ws_task_here(L, "drain");
+	return task ? wait_in(L, task, &box->draining, seconds, drain_end) : ws_call_block(L, websocket_drain);
+}
+
+/* ---- receive */
+
+static int receive_end(lua_State *L, const struct ws_box *box)
+{
+	push_closed(L, box);
+	push_reason(L, box);
+	return 4;
+}
+
+static int received(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_task *task = (struct ws_task *)ctx;
+	struct ws_box *box = check_box(L);
+	(void)status;
+	if (task->woken_with)
+		return ws_message_push(L, task->woken_with);
+	return box->ended ? receive_end(L, box) : push_timeout(L);
+}
+
+static void stop_receiving(struct ws_task *task)
+{
+	struct ws_box *box = task->waits_for;
+	box->receiver = NULL;
+	ws_box_want(box);
+}
+
+static int websocket_receive(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (box->ended)
+		return receive_end(L, box);
+	double seconds = ws_check_seconds(L, 2, -1);
+	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
+		return luaL_error(L, "receive and on_message exclude each other: on_message is set, so messages go there");
+	if (box->receiver)
+		return luaL_error(L, "another task is in receive already: a message can have one receiver only");
+	struct ws_task *task = ws_task_here(L, "receive");
+	if (!task)
+		return ws_call_block(L, websocket_receive);
+	box->receiver = task;
+	ws_box_want(box);
+	return ws_task_wait(L, task, seconds, stop_receiving, box, received);
+}
+
+static int next_message(lua_State *L)
+{
+	lua_settop(L, 1);
+	return websocket_receive(L);
+}
+
+static int websocket_messages(lua_State *L)
+{
+	check_box(L);
+	lua_settop(L, 1);
+	lua_pushcfunction(L, next_message);
+	lua_insert(L, 1);
+	return 2;
+}
+
+/* ---- the end */
+
+static int websocket_close(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	const char *reason;
+	size_t len;
+	if (!is_open(box))
+		return push_closed(L, box);
+	unsigned code = ws_check_close(L, 2, &reason, &len);
+	ws_connection_close(box->connection, code, reason, len);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int websocket_terminate(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (ws_connection_state(box->connection) == WS_CLOSED)
+		return push_closed(L, box);
+	ws_connection_terminate(box->connection, NULL);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+/* local ws <close>: a block that an error leaves ends the connection with 1011. */
+static int websocket_close_variable(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (lua_isnoneornil(L, 2))
+		ws_connection_close(box->connection, WS_CODE_NORMAL, "", 0);
+	else
+		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
+	return 0;
+}
+
+static int closed_end(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_box *box = check_box(L);
+	(void)status;
+	(void)ctx;
+	return box->ended ? ws_box_push_end(L, box) : push_timeout(L);
+}
+
+static int websocket_wait_closed(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	double seconds = ws_check_seconds(L, 2, -1);
+	if (box->ended)
+		return ws_box_push_end(L, box);
+	struct ws_task *task = ws_task_here(L, "wait_closed");
+	return task ? wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
+}
+
+/* ---- flow */
+
+static int websocket_pause(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (!is_open(box))
+		return push_closed(L, box);
+	ws_connection_pause(box->connection);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int websocket_resume(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (!is_open(box))
+		return push_closed(L, box);
+	ws_connection_resume(box->connection);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+static int websocket_ping(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	size_t len = 0;
+	if (!is_open(box))
+		return push_closed(L, box);
+	const char *payload = luaL_optlstring(L, 2, NULL, &len);
+	luaL_argcheck(L, len <= WS_CONTROL_PAYLOAD, 2, "the payload of a ping has at most 125 bytes");
+	int e = ws_connection_ping(box->connection, payload, len);
+	if (e)
+		return push_error(L, box, e);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
+/* ---- handlers */
+
+/* One handler per event; the one before is returned. */
+static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
+{
+	if (!lua_isnoneornil(L, 2))
+		luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_settop(L, 2);
+	lua_getiuservalue(L, 1, slot);
+	lua_insert(L, 2);
+	bool set = !lua_isnil(L, 3);
+	lua_setiuservalue(L, 1, slot);
+	box->has = set ? box->has | 1u << slot : box->has & ~(1u << slot);
+	return 1;
+}
+
+static int websocket_on_message(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	if (box->receiver)
+		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
+	set_handler(L, box, WS_SLOT_MESSAGE);
+	if (!box->ended)
+		ws_box_want(box);
+	return 1;
+}
+
+/* The end cannot be missed: a handler that comes too late for it is called on the next turn. */
+static int websocket_on_close(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	set_handler(L, box, WS_SLOT_CLOSE);
+	if (box->ended && !box->close_told && box->has & 1u << WS_SLOT_CLOSE) {
+		box->close_told = true;
+		lua_getiuservalue(L, 1, WS_SLOT_CLOSE);
+		ws_call_go(L, ws_box_push_end(L, box));
+	}
+	return 1;
+}
+
+static int websocket_on_closing(lua_State *L)
+{
+	return set_handler(L, check_box(L), WS_SLOT_CLOSING);
+}
+
+static int websocket_on_ping(lua_State *L)
+{
+	return set_handler(L, check_box(L), WS_SLOT_PING);
+}
+
+static int websocket_on_pong(lua_State *L)
+{
+	return set_handler(L, check_box(L), WS_SLOT_PONG);
+}
+
+static int websocket_on_drain(lua_State *L)
+{
+	return set_handler(L, check_box(L), WS_SLOT_DRAIN);
+}
+
+static int websocket_on_error(lua_State *L)
+{
+	return set_handler(L, check_box(L), WS_SLOT_ERROR);
+}
+
+/* ---- fields */
+
+static void field_id(lua_State *L, const struct ws_box *box)
+{
+	lua_pushinteger(L, (lua_Integer)box->id);
+}
+
+static void field_state(lua_State *L, const struct ws_box *box)
+{
+	static const char *const names[] = { "connecting", "open", "closing", "closed" };
+	lua_pushstring(L, names[ws_connection_state(box->connection)]);
+}
+
+static void field_request(lua_State *L, const struct ws_box *box)
+{
+	(void)box;
+	lua_getiuservalue(L, 1, WS_VALUE_REQUEST);
+}
+
+static void field_subprotocol(lua_State *L, const struct ws_box *box)
+{
+	field_request(L, box);
+	ws_request_push_subprotocol(L, -1);
+}
+
+static void field_extensions(lua_State *L, const struct ws_box *box)
+{
+	(void)box;
+	lua_pushliteral(L, "");
+}
+
+static void field_buffered(lua_State *L, const struct ws_box *box)
+{
+	lua_pushinteger(L, (lua_Integer)ws_connection_buffered(box->connection));
+}
+
+static void field_rtt(lua_State *L, const struct ws_box *box)
+{
+	if (box->connection->rtt >= 0)
+		lua_pushnumber(L, box->connection->rtt);
+	else
+		lua_pushnil(L);
+}
+
+static void field_close_code(lua_State *L, const struct ws_box *box)
+{
+	if (box->ended)
+		lua_pushinteger(L, box->report.code);
+	else
+		lua_pushnil(L);
+}
+
+static void field_close_reason(lua_State *L, const struct ws_box *box)
+{
+	if (box->ended)
+		push_reason(L, box);
+	else
+		lua_pushnil(L);
+}
+
+static void field_close_info(lua_State *L, const struct ws_box *box)
+{
+	if (box->ended)
+		push_info(L, box);
+	else
+		lua_pushnil(L);
+}
+
+static const struct field {
+	const char *name;
+	void (*push)(lua_State *L, const struct ws_box *box);
+} fields[] = {
+	{ "id", field_id },
+	{ "state", field_state },
+	{ "request", field_request },
+	{ "subprotocol", field_subprotocol },
+	{ "extensions", field_extensions },
+	{ "buffered", field_buffered },
+	{ "rtt", field_rtt },
+	{ "close_code", field_close_code },
+	{ "close_reason", field_close_reason },
+	{ "close_info", field_close_info },
+};
+
+static const struct field *find_field(const char *name)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (!strcmp(fields[i].name, name))
+			return &fields[i];
+	return NULL;
+}
+
+/* Upvalue 1: the methods. Then our fields, then the user's own. */
+static int websocket_index(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+		return 1;
+	const struct field *field = lua_type(L, 2) == LUA_TSTRING ? find_field(lua_tostring(L, 2)) : NULL;
+	if (field) {
+		field->push(L, box);
+		return 1;
+	}
+	if (lua_getiuservalue(L, 1, WS_VALUE_FIELDS) != LUA_TTABLE)
+		return 0;
+	lua_pushvalue(L, 2);
+	lua_rawget(L, -2);
+	return 1;
+}
+
+static void check_own_field(lua_State *L)
+{
+	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+		luaL_error(L, "%s is a method: ws:%s(%s)", name, name, strncmp(name, "on_", 3) ? "..." : "fn");
+	lua_pop(L, 1);
+	if (name && find_field(name))
+		luaL_error(L, "%s is a field that moonsocket sets: choose another name", name);
+}
+
+static int websocket_newindex(lua_State *L)
+{
+	check_box(L);
+	check_own_field(L);
+	if (lua_getiuservalue(L, 1, WS_VALUE_FIELDS) != LUA_TTABLE) {
+		lua_pop(L, 1);
+		lua_newtable(L);
+		lua_pushvalue(L, -1);
+		lua_setiuservalue(L, 1, WS_VALUE_FIELDS);
+	}
+	lua_insert(L, 2);
+	lua_rawset(L, 2);
+	return 0;
+}
+
+static int websocket_tostring(lua_State *L)
+{
+	struct ws_box *box = check_box(L);
+	field_state(L, box);
+	lua_pushfstring(L, "moonsocket.websocket %I (%s)", (lua_Integer)box->id, lua_tostring(L, -1));
+	return 1;
+}
+
+void ws_box_register(lua_State *L)
+{
+	static const luaL_Reg metamethods[] = {
+		{ "__gc", websocket_gc },
+		{ "__close", websocket_close_variable },
+		{ "__tostring", websocket_tostring },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg methods[] = {
+		{ "send", websocket_send },
+		{ "drain", websocket_drain },
+		{ "receive", websocket_receive },
+		{ "messages", websocket_messages },
+		{ "close", websocket_close },
+		{ "terminate", websocket_terminate },
+		{ "wait_closed", websocket_wait_closed },
+		{ "pause", websocket_pause },
+		{ "resume", websocket_resume },
+		{ "ping", websocket_ping },
+		{ "on_message", websocket_on_message },
+		{ "on_close", websocket_on_close },
+		{ "on_closing", websocket_on_closing },
+		{ "on_ping", websocket_on_ping },
+		{ "on_pong", websocket_on_pong },
+		{ "on_drain", websocket_on_drain },
+		{ "on_error", websocket_on_error },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg access[] = {
+		{ "__index", websocket_index },
+		{ "__newindex", websocket_newindex },
+		{ NULL, NULL },
+	};
+	ws_type_register(L, type_name, metamethods, methods);
+	luaL_getmetatable(L, type_name);
+	ws_type_push_methods(L, type_name);
+	luaL_setfuncs(L, access, 1);
+	lua_pop(L, 1);
+}

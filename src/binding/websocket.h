@@ -1,0 +1,83 @@
+/* The connection in Lua: ws. */
+#ifndef WS_BINDING_WEBSOCKET_H
+#define WS_BINDING_WEBSOCKET_H
+
+#include "binding/call.h"
+#include "binding/server.h"
+
+/* User values of the ws userdata: the handlers by enum ws_slot up to ERROR, then these. */
+enum {
+	WS_VALUE_FIELDS = WS_SLOT_ERROR + 1, /* table of the user's own fields, or nil */
+	WS_VALUE_REQUEST,
+	WS_VALUE_SERVER,
+	WS_VALUES = WS_VALUE_SERVER
+};
+
+/* The userdata; the registry anchors it from the 101 until its on_close is over. */
+struct ws_box {
+	struct ws_context *ctx;
+	struct ws_box_server *server;
+	struct ws_connection *connection; /* held */
+	struct ws_task *receiver;         /* the task in receive() */
+	struct ws_task *draining;         /* tasks in drain() or a waiting send() */
+	struct ws_task *closing;          /* tasks in wait_closed() */
+	struct ws_closing_report report;
+	uint64_t id;
+	int anchor;
+	unsigned has;                     /* which handlers are set on ws itself: 1 << slot */
+	unsigned holds;                   /* the open connection and every task of its own that waits */
+	bool discard;                     /* messages that nobody wants are dropped */
+	bool ended;                       /* report is final */
+	bool close_told;                  /* an on_close has been called */
+};
+
+/* A message on its way to Lua. */
+struct ws_message {
+	enum ws_opcode kind;
+	const uint8_t *data;
+	size_t len;
+};
+
+/* Pushes the string and "text" or "binary"; returns 2. May raise. */
+int ws_message_push(lua_State *L, const struct ws_message *m);
+
+void ws_box_register(lua_State *L);
+
+/* Makes and anchors the box of a connection that is about to open; request: registry. Raises. */
+struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, int request);
+
+/* The connection did not open after all. */
+void ws_box_forget(struct ws_box *box);
+
+/* The last release lets the collector have it. */
+void ws_box_hold(struct ws_box *box);
+void ws_box_release(struct ws_box *box);
+
+/* Pushes the anchored userdata. */
+void ws_box_push(lua_State *L, const struct ws_box *box);
+
+/* Pushes code, reason, info of one that has ended; returns 3. May raise. */
+int ws_box_push_end(lua_State *L, const struct ws_box *box);
+
+/* Tells the connection whether anybody wants the next message. */
+void ws_box_want(struct ws_box *box);
+
+/* Goes on with every task of the list that stood in it when this was called. */
+void ws_box_wake(struct ws_task **list);
+
+/* Whether ws, or its server's callback table, has a function for the slot. */
+bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot);
+
+/* ws_call_start for a function of this box, which is not collected while the task waits. */
+enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call);
+
+/* on_error of a struct ws_call whose owner is the box. */
+int ws_box_push_error_handler(lua_State *L, void *owner);
+
+/* What peer and on_close are told when a callback raised: the error itself is for on_error alone. */
+#define ws_callback_raised "a callback raised an error"
+
+/* What an endpoint calls. */
+extern const struct ws_connection_handler ws_box_handler;
+
+#endif

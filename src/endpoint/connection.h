@@ -1,0 +1,158 @@
+/* One WebSocket connection: session + transport + one deadline. One pump, one finish. */
+#ifndef WS_ENDPOINT_CONNECTION_H
+#define WS_ENDPOINT_CONNECTION_H
+
+#include "endpoint/heartbeat.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "net/transport.h"
+#include "protocol/head.h"
+#include "protocol/session.h"
+
+struct ws_connection;
+
+enum ws_overflow { WS_OVERFLOW_CLOSE, WS_OVERFLOW_DROP, WS_OVERFLOW_WAIT };
+
+/* Of an endpoint; shared by its connections, which it outlives. Times in ms, 0: none. Sizes in bytes. */
+struct ws_connection_options {
+	size_t max_message;
+	size_t max_buffered;
+	size_t max_head;
+	enum ws_overflow on_overflow;
+	struct ws_heartbeat_options heartbeat;
+	uint32_t send_timeout;
+	uint32_t idle_timeout;
+	uint32_t close_timeout;
+	uint32_t handshake_timeout;
+};
+
+struct ws_connection_stats {
+	uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: payload of messages */
+};
+
+/* Whether a callback is over, or has begun to wait; then ws_connection_continue must follow. */
+enum ws_done { WS_DONE, WS_BUSY };
+
+/*
+ * What the layer above is told. No two of these overlap for one connection, and while one is WS_BUSY no other comes.
+ * Pointers live for the call. Each may close, terminate or release the connection.
+ */
+struct ws_connection_handler {
+	/* A valid opening handshake: to be answered, now or later, with ws_connection_accept or _refuse. */
+	void (*on_request)(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes);
+	enum ws_done (*on_message)(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len);
+	enum ws_done (*on_ping)(struct ws_connection *c, const uint8_t *data, size_t len);
+	/* rtt: seconds since the ping of our heartbeat that it answers; negative: it answers none. */
+	enum ws_done (*on_pong)(struct ws_connection *c, const uint8_t *data, size_t len, double rtt);
+	/* Before the answer to the peer's Close, which ws_connection_answer may change; may be left out (NULL). */
+	enum ws_done (*on_closing)(struct ws_connection *c, unsigned code, const uint8_t *reason, size_t len);
+	/* The kernel has taken all that was queued, after it had not. */
+	enum ws_done (*on_drain)(struct ws_connection *c);
+	/* The same, at once: also while a callback is WS_BUSY, which may be what waits for this. Runs no callback. */
+	void (*on_flushed)(struct ws_connection *c);
+	/*
+	 * The last one: exactly once if it opened, after a callback that is WS_BUSY, for which it waits no longer than
+	 * close_timeout.
+	 */
+	void (*on_close)(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len);
+};
+
+/* What the connections of one loop and one endpoint have in common. */
+struct ws_endpoint {
+	struct ws_loop *loop;
+	struct ws_session_pool *pool;
+	const struct ws_connection_handler *handler;
+	/* For the server's books: it has opened; it is over, whether it had opened or not (right before on_close). */
+	void (*on_opened)(struct ws_connection *c);
+	void (*on_finished)(struct ws_connection *c);
+	struct ws_connection_options options;
+	struct ws_connection_stats stats;
+};
+
+/* Counted: hold and release. Fields are for reading only, but for user. */
+struct ws_connection {
+	struct ws_transport transport;
+	struct ws_session session;
+	struct ws_timer timer;
+	struct ws_deferred work;       /* the pump, the report of the end, or the last release */
+	struct ws_endpoint *endpoint;
+	struct ws_connection *prev, *next; /* in its server's list */
+	struct ws_heartbeat heartbeat;
+	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
+	uint64_t deadline;             /* ms: of the handshake, of the answer to the peer's Close, of the end */
+	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
+	void *user;                    /* the layer above's */
+	char *peer;                    /* its address as text, until on_request has seen it; owned */
+	char *reason;                  /* what on_close will be told; NULL: nothing yet */
+	double rtt;                    /* seconds; negative: not measured yet */
+	uint32_t references;
+	uint16_t close_code;           /* of a peer's Close whose answer waits for on_closing; 0: none */
+	uint16_t refused;              /* HTTP status of our refusal; 0: none */
+	uint8_t reason_len;
+	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
+	bool deciding;                 /* on_request is being answered */
+	bool busy;                     /* a callback waits */
+	bool held;                     /* a message waits for somebody who wants it */
+	bool paused;                   /* by ws_connection_pause */
+	bool stuck;                    /* the kernel has not taken all output */
+	bool drained;                  /* it has now: on_drain is to be called */
+	bool pumping;
+	bool reported;
+};
+
+/*
+ * Takes over fd; the deadline of the handshake starts. peer: its address as text. NULL: out of memory, or libevent
+ * cannot watch the descriptor; it is closed then.
+ */
+struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer);
+
+void ws_connection_hold(struct ws_connection *c);
+void ws_connection_release(struct ws_connection *c);
+
+/* Frees it at once, whoever holds it, without calling anybody back: for when the loop itself goes. */
+void ws_connection_drop(struct ws_connection *c);
+
+enum ws_state ws_connection_state(const struct ws_connection *c);
+
+/* Answers on_request with the 101. 0, WS_ERROR_CLOSED (it is gone meanwhile) or WS_ERROR_MEMORY. */
+int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);
+
+/* Answers it with an HTTP status, extra header lines (each with its CRLF) and a body. */
+void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
+
+/*
+ * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, or WS_ERROR_OVERFLOW: the queue would be over max_buffered,
+ * and nothing was queued; under WS_OVERFLOW_CLOSE the connection has then been failed with 1008.
+ */
+int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len);
+
+/*
+ * Sends a Ping of at most 125 bytes; data NULL: with a payload by which on_pong can tell the round trip's time.
+ * 0, WS_ERROR_CLOSED or WS_ERROR_MEMORY.
+ */
+int ws_connection_ping(struct ws_connection *c, const void *data, size_t len);
+
+/* Starts the closing handshake; code 1000-4999 as ws_code_on_wire, or 1005. 0 or WS_ERROR_CLOSED. */
+int ws_connection_close(struct ws_connection *c, unsigned code, const char *reason, size_t len);
+
+/* Fails it (7.1.7) for a reason of ours: 1008 or 1011. Nothing happens unless it is open. */
+void ws_connection_fail(struct ws_connection *c, unsigned code, const char *why);
+
+/* Drops TCP now, in every state. why: for the reason; NULL: "terminated". */
+void ws_connection_terminate(struct ws_connection *c, const char *why);
+
+/* What on_closing wants to be answered; code as for ws_connection_close. */
+void ws_connection_answer(struct ws_connection *c, unsigned code, const char *reason, size_t len);
+
+/* The callback that was WS_BUSY is over. */
+void ws_connection_continue(struct ws_connection *c);
+
+/* What is to be done with messages; at first they are held. */
+void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode);
+
+void ws_connection_pause(struct ws_connection *c);
+void ws_connection_resume(struct ws_connection *c);
+
+size_t ws_connection_buffered(const struct ws_connection *c);
+
+#endif

@@ -1,0 +1,78 @@
+/* The server's side of the opening handshake (RFC 6455 section 4.2). */
+#include "endpoint/opening.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "protocol/handshake.h"
+
+static struct ws_slice text_slice(const char *text)
+{
+	return (struct ws_slice){ text, strlen(text) };
+}
+
+static long refuse(struct ws_connection *c, const struct ws_refusal *refusal)
+{
+	ws_opening_refuse(c, refusal->status, "", text_slice(refusal->why));
+	return WS_ERROR_PROTOCOL;
+}
+
+long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
+{
+	struct ws_head head;
+	struct ws_refusal refusal;
+	struct ws_slice key;
+	long used = ws_head_parse_request(&head, data, len, c->endpoint->options.max_head, &refusal);
+	if (used == WS_AGAIN)
+		return WS_AGAIN;
+	if (used < 0 || ws_handshake_check(&head, &key, &refusal) != 0)
+		return refuse(c, &refusal);
+	c->deciding = true;
+	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
+	free(c->peer);
+	c->peer = NULL;
+	return used;
+}
+
+static int write_bytes(struct ws_connection *c, char *bytes, long size)
+{
+	struct iovec part = { bytes, (size_t)size };
+	return ws_transport_write(&c->transport, &part, 1);
+}
+
+/*
+ * A page of any size is allowed as the body: written to the heap where it doesn't fit. Header lines that cannot be
+ * sent (somebody else's text in them, perhaps) must not go out, nor may the peer go without an answer.
+ */
+void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
+{
+	char small[1024], *out = small;
+	long size = ws_handshake_refusal(out, sizeof small, status, headers, body);
+	if (size < 0) {
+		status = 500;
+		headers = "";
+		body = text_slice("the server's answer was not valid");
+		size = ws_handshake_refusal(out, sizeof small, status, headers, body);
+	}
+	if (size > (long)sizeof small) {
+		out = malloc((size_t)size);
+		if (out)
+			ws_handshake_refusal(out, (size_t)size, status, headers, body);
+	}
+	if (out && size > 0)
+		write_bytes(c, out, size);
+	if (out != small)
+		free(out);
+	c->deciding = false;
+	c->refused = (uint16_t)status;
+	c->deadline = ws_loop_now(c->endpoint->loop) + WS_LINGER_MS;
+	ws_transport_end(&c->transport);
+}
+
+int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
+{
+	char out[1024];
+	long size = ws_handshake_response(out, sizeof out, key, subprotocol, "");
+	return size < 0 || size > (long)sizeof out ? WS_ERROR_MEMORY : write_bytes(c, out, size);
+}

@@ -1,0 +1,22 @@
+/* The server's side of the opening handshake: from the first byte to the 101 or the refusal. For connection.c. */
+#ifndef WS_ENDPOINT_OPENING_H
+#define WS_ENDPOINT_OPENING_H
+
+#include "endpoint/connection.h"
+
+/* A refused peer has so long to read the answer and to leave before we do. */
+enum { WS_LINGER_MS = 2000 };
+
+/*
+ * Looks at what has come. Returns the bytes of a valid request's head (on_request has then been called, and the
+ * connection may be open, refused or still deciding), WS_AGAIN where it isn't complete, or WS_ERROR_PROTOCOL: refused.
+ */
+long ws_opening_input(struct ws_connection *c, const char *data, size_t len);
+
+/* Writes a refusal and begins the lingering close. */
+void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
+
+/* Writes the 101. 0 or WS_ERROR_MEMORY. */
+int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);
+
+#endif

@@ -1,0 +1,238 @@
+/* Accepts, keeps the books and shuts down in order. */
+#include "endpoint/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+
+enum { SPREAD_TICK_MS = 20 };
+
+static const char aborted[] = "aborted: still open at the end of the shutdown";
+
+/* Counting is never worth a failure: without memory a new row is left out. */
+static void tally(struct ws_tally *t, unsigned key)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->rows[i].key == key) {
+			t->rows[i].count++;
+			return;
+		}
+	}
+	if (t->count == t->capacity) {
+		size_t capacity = t->capacity ? t->capacity * 2 : 8;
+		struct ws_tally_row *rows = realloc(t->rows, capacity * sizeof *rows);
+		if (!rows)
+			return;
+		t->rows = rows;
+		t->capacity = capacity;
+	}
+	t->rows[t->count++] = (struct ws_tally_row){ key, 1 };
+}
+
+struct ws_server *ws_server_of(const struct ws_connection *c)
+{
+	return (struct ws_server *)((char *)c->endpoint - offsetof(struct ws_server, endpoint));
+}
+
+static uint64_t now(const struct ws_server *server)
+{
+	return ws_loop_now(server->endpoint.loop);
+}
+
+/* ---- connections come and go */
+
+static void link_connection(struct ws_server *server, struct ws_connection *c)
+{
+	c->next = server->first;
+	if (c->next)
+		c->next->prev = c;
+	server->first = c;
+	server->opening++;
+}
+
+static void unlink_connection(struct ws_server *server, struct ws_connection *c)
+{
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		server->first = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	c->prev = c->next = NULL;
+}
+
+static void on_accepted(void *arg, int fd, const char *peer)
+{
+	struct ws_server *server = arg;
+	struct ws_connection *c = ws_connection_new(&server->endpoint, WS_SERVER, fd, peer);
+	if (c)
+		link_connection(server, c);
+}
+
+static void on_opened(struct ws_connection *c)
+{
+	struct ws_server *server = ws_server_of(c);
+	server->opening--;
+	server->open++;
+	server->opened++;
+}
+
+static void on_finished(struct ws_connection *c)
+{
+	struct ws_server *server = ws_server_of(c);
+	unlink_connection(server, c);
+	if (c->session.closing.opened) {
+		struct ws_closing_report report = ws_closing_report(&c->session.closing);
+		server->open--;
+		tally(&server->closed, report.code);
+		tally(&server->closed_by, report.by);
+		if (server->shutting) {
+			server->ended++;
+			server->aborted += !report.clean;
+		}
+	} else {
+		server->opening--;
+		tally(&server->refused, c->refused);
+	}
+	if (server->shutting && !server->first)
+		ws_loop_defer(server->endpoint.loop, &server->work);
+}
+
+/* ---- the shutdown */
+
+/* One that has not asked yet is refused when it does (ws_server_full). */
+static void close_one(struct ws_server *server, struct ws_connection *c)
+{
+	if (ws_connection_state(c) == WS_CONNECTING)
+		ws_connection_refuse(c, 503, "", (struct ws_slice){ "shutting down", 13 });
+	else
+		ws_connection_close(c, server->shutdown.code, server->shutdown.reason, server->shutdown.reason_len);
+}
+
+/* How many should have been told by now. */
+static size_t share(const struct ws_server *server)
+{
+	uint64_t past = now(server) - server->shutdown_at;
+	if (past >= server->shutdown.spread_ms)
+		return server->to_close;
+	return (size_t)(server->to_close * past / server->shutdown.spread_ms);
+}
+
+static void tell_share(struct ws_server *server)
+{
+	bool all = now(server) - server->shutdown_at >= server->shutdown.spread_ms;
+	size_t due = share(server);
+	for (struct ws_connection *c = server->first; c && (all || server->told < due); c = c->next) {
+		if (ws_connection_state(c) <= WS_OPEN && !c->refused) {
+			close_one(server, c);
+			server->told++;
+		}
+	}
+}
+
+static void abort_all(struct ws_server *server)
+{
+	for (struct ws_connection *c = server->first; c; c = c->next)
+		ws_connection_terminate(c, aborted);
+}
+
+static void on_tick(struct ws_timer *timer)
+{
+	struct ws_server *server = (struct ws_server *)((char *)timer - offsetof(struct ws_server, timer));
+	uint64_t end = server->shutdown_at + server->shutdown.drain_ms;
+	tell_share(server);
+	if (now(server) >= end) {
+		abort_all(server);
+		return;
+	}
+	bool spreading = now(server) < server->shutdown_at + server->shutdown.spread_ms;
+	uint64_t tick = now(server) + SPREAD_TICK_MS;
+	ws_timer_start(server->endpoint.loop, timer, spreading && tick < end ? tick : end);
+}
+
+/* The last on_close has run: finishing connections report before this. */
+static void on_work(struct ws_deferred *work)
+{
+	struct ws_server *server = (struct ws_server *)((char *)work - offsetof(struct ws_server, work));
+	ws_timer_stop(server->endpoint.loop, &server->timer);
+	server->on_shutdown(server);
+}
+
+static void stop_accepting(struct ws_server *server)
+{
+	ws_listener_free(server->listener);
+	server->listener = NULL;
+}
+
+void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown)
+{
+	if (server->shutting) {
+		server->shutdown.drain_ms = now(server) - server->shutdown_at + shutdown->drain_ms;
+	} else {
+		server->shutting = true;
+		server->shutdown = *shutdown;
+		server->shutdown.reason = strndup(shutdown->reason, shutdown->reason_len);
+		if (!server->shutdown.reason)
+			server->shutdown.reason_len = 0;
+		server->shutdown_at = now(server);
+		server->to_close = server->opening + server->open;
+		stop_accepting(server);
+	}
+	if (server->first)
+		on_tick(&server->timer);
+	else
+		ws_loop_defer(server->endpoint.loop, &server->work);
+}
+
+/* ---- life */
+
+struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
+                                const struct ws_connection_handler *handler,
+                                const struct ws_connection_options *options, size_t max_connections)
+{
+	struct ws_server *server = calloc(1, sizeof *server);
+	if (!server) {
+		ws_listener_free(listener);
+		return NULL;
+	}
+	server->endpoint = (struct ws_endpoint){
+		.loop = loop,
+		.pool = pool,
+		.handler = handler,
+		.on_opened = on_opened,
+		.on_finished = on_finished,
+		.options = *options,
+	};
+	server->max_connections = max_connections;
+	server->listener = listener;
+	server->work.run = on_work;
+	ws_timer_init(&server->timer, on_tick);
+	ws_listener_start(listener, on_accepted, server);
+	return server;
+}
+
+bool ws_server_full(const struct ws_server *server)
+{
+	return server->shutting || (server->max_connections && server->open >= server->max_connections);
+}
+
+void ws_server_free(struct ws_server *server)
+{
+	if (!server)
+		return;
+	stop_accepting(server);
+	while (server->first) {
+		struct ws_connection *c = server->first;
+		unlink_connection(server, c);
+		ws_connection_drop(c);
+	}
+	ws_timer_stop(server->endpoint.loop, &server->timer);
+	ws_loop_undefer(server->endpoint.loop, &server->work);
+	free((char *)server->shutdown.reason);
+	free(server->closed.rows);
+	free(server->closed_by.rows);
+	free(server->refused.rows);
+	free(server);
+}

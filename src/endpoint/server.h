@@ -1,0 +1,70 @@
+/* A listener, its connections, its books, and its orderly end. */
+#ifndef WS_ENDPOINT_SERVER_H
+#define WS_ENDPOINT_SERVER_H
+
+#include "endpoint/connection.h"
+#include "net/listener.h"
+
+struct ws_server;
+
+/* How often something was seen: closed by code, refused by status. */
+struct ws_tally {
+	struct ws_tally_row {
+		unsigned key;
+		uint64_t count;
+	} *rows;
+	size_t count, capacity;
+};
+
+struct ws_server_shutdown {
+	unsigned code;
+	const char *reason; /* copied */
+	size_t reason_len;
+	uint64_t spread_ms; /* the Close frames go out over so long */
+	uint64_t drain_ms;  /* after which what is left is aborted */
+};
+
+/* Fields are for reading only, but for user. */
+struct ws_server {
+	struct ws_endpoint endpoint;
+	struct ws_listener *listener; /* NULL: no longer accepting */
+	struct ws_connection *first;  /* every connection, opening ones too */
+	size_t opening, open;
+	size_t max_connections;       /* 0: no limit. Those over it are refused with 503 */
+	uint64_t opened;
+	struct ws_tally closed;       /* by code */
+	struct ws_tally closed_by;    /* by enum ws_by */
+	struct ws_tally refused;      /* by HTTP status; 0: the peer left during the handshake */
+	size_t ended, aborted;        /* during the shutdown: connections over, and those of them that were not clean */
+	void (*on_shutdown)(struct ws_server *server); /* once: the last connection is over */
+	void *user;
+	bool shutting;
+	struct ws_timer timer;        /* of the shutdown */
+	struct ws_deferred work;
+	struct ws_server_shutdown shutdown;
+	uint64_t shutdown_at;
+	size_t to_close;              /* connections there were when the shutdown began */
+	size_t told;                  /* how many of them have been told so far */
+};
+
+/* Takes the listener over and starts accepting. NULL: out of memory (the listener is freed). */
+struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
+                                const struct ws_connection_handler *handler,
+                                const struct ws_connection_options *options, size_t max_connections);
+
+/*
+ * Stops accepting, closes every connection, and calls on_shutdown when the last one is over (never within this call).
+ * Again during a shutdown: the new drain_ms counts from now; the rest is ignored.
+ */
+void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown);
+
+/* Whether a new connection is to be refused with 503. */
+bool ws_server_full(const struct ws_server *server);
+
+/* Drops all connections, whoever holds them, and frees the server; nothing is called back any more. NULL is allowed. */
+void ws_server_free(struct ws_server *server);
+
+/* The server of one of its connections. */
+struct ws_server *ws_server_of(const struct ws_connection *c);
+
+#endif
