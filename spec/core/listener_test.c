@@ -386,7 +386,7 @@ static void freed_within_accepted(void)
 	host_start(&host);
 	CHECK(host_await(&host, 1) && host.listener == NULL);
 	CHECK(ws_loop_turn(loop, 0) == 0);
-	CHECK(host.count == 1 && ws_loop_held(loop) == 0);
+	CHECK(host.count == 1 && ws_loop_held(loop) == 0 && ws_loop_timeout(loop) == -1);
 	for (int i = 0; i < 3; i++)
 		close(clients[i]);
 	host_stop(&host);

@@ -104,9 +104,16 @@ static void turn_waits(void)
 		CHECK(ws_loop_turn(loop, 50) == 0); /* no event is registered: it waits all the same */
 	CHECK(turns <= 10);
 	CHECK(clock_ms() - begin < 150);
-	/* A shorter timeout after a longer one is kept to. */
+	/* A shorter timeout after a longer one, which was cut short, is kept to. */
 	struct job late = job_of(loop, NULL, NULL);
 	ws_timer_start(loop, &late.timer, ws_loop_now(loop) + 60000);
+	int ends[2], ready = 0;
+	CHECK(pipe(ends) == 0);
+	struct ws_watch *watch = ws_watch_new(loop, ends[1], true, count, &ready);
+	CHECK(ws_loop_turn(loop, 50000) == 0 && ready == 1);
+	ws_watch_free(watch);
+	close(ends[0]);
+	close(ends[1]);
 	begin = clock_ms();
 	CHECK(ws_loop_turn(loop, 10) == 0);
 	CHECK(clock_ms() - begin < 100);
