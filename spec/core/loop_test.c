@@ -92,6 +92,21 @@ static void deferred_work(void)
 	ws_loop_free(loop);
 }
 
+static void defer_other(struct job *job)
+{
+	ws_loop_defer(job->loop, &job->other->work);
+}
+
+static void deferred_work_settles(void)
+{
+	struct ws_loop *loop = ws_loop_new();
+	struct job b = job_of(loop, NULL, NULL), a = job_of(loop, defer_other, &b);
+	ws_loop_defer(loop, &a.work);
+	ws_loop_settle(loop);
+	CHECK(a.runs == 1 && b.runs == 1 && ws_loop_timeout(loop) == -1);
+	ws_loop_free(loop);
+}
+
 static void turn_waits(void)
 {
 	struct ws_loop *loop = ws_loop_new();
@@ -292,6 +307,7 @@ static void chunk_pool(void)
 }
 
 UNIT_MAIN({"deferred work: once, at the end of the turn", deferred_work},
+          {"deferred work runs until none is left", deferred_work_settles},
           {"a turn waits as long as told", turn_waits},
           {"the clock is read once a turn", clock_once_a_turn},
           {"timers fire in turns", timers_fire_in_turns},
