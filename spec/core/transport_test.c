@@ -413,6 +413,49 @@ static void pause_keep_resume(void)
 	ws_transport_close(&e.t);
 }
 
+/* Like a head of which some is missing: takes 50 bytes at a time, keeps what is left, does not pause. */
+static void read_fifties(struct end *e)
+{
+	uint8_t *data;
+	e->last = ws_transport_read(&e->t, &data);
+	if (e->last <= 0)
+		return;
+	long used = e->last - e->last % 50;
+	end_check(e, data, used);
+	CHECK(ws_transport_keep(&e->t, data + used, (size_t)(e->last - used)) == 0);
+}
+
+static void keep_without_pause(void)
+{
+	for (int broken = 0; broken < 2; broken++) {
+		struct end e;
+		int raw = end_new(&e);
+		uint64_t at = 0;
+		e.lazy = true;
+		e.hook = read_fifties;
+		for (int i = 0; i < 40; i++) {
+			raw_write(raw, &at, i % 10 == 9 ? 4001 : 7);
+			turn_until(&e.readables, i + 1);
+			CHECK(wakes_within(2) < 3);
+			CHECK(e.received == at / 50 * 50 && !e.wrong);
+		}
+		CHECK(e.readables == 40 && at % 50 != 0);
+		if (broken)
+			reset(raw);
+		else
+			shutdown(raw, SHUT_WR);
+		turn_until(&e.readables, 41);
+		CHECK(e.last == (broken ? WS_ERROR_SYSTEM : 0)); /* nothing will complete what was kept */
+		CHECK(wakes_within(20) < 5);
+		CHECK(e.readables == 41);
+		uint8_t *data;
+		CHECK(ws_transport_read(&e.t, &data) == e.last);
+		ws_transport_close(&e.t);
+		if (!broken)
+			close(raw);
+	}
+}
+
 static void cautious_reads(void)
 {
 	struct end e;
@@ -868,6 +911,7 @@ TEST(short_writes)
 TEST(queue_moves)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
+TEST(keep_without_pause)
 TEST(cautious_reads)
 TEST(pause_within_a_turn)
 TEST(fin_while_paused)
@@ -892,6 +936,7 @@ UNIT_MAIN({"echo", test_echo},
           {"a queue that has mostly gone moves to the front", test_queue_moves},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},
+          {"keep without pause: what was missing is added", test_keep_without_pause},
           {"after keeping, smaller reads", test_cautious_reads},
           {"pause and resume within a turn", test_pause_within_a_turn},
           {"FIN while paused", test_fin_while_paused},

@@ -213,8 +213,11 @@ static void transport_ready(evutil_socket_t fd, short what, void *arg)
 		transport_writable(t);
 	if (t->fd >= 0 && !transport_reading(t))
 		transport_look(t);
-	else if (t->fd >= 0 && what & EV_READ)
+	else if (t->fd >= 0 && what & EV_READ) {
+		t->read_more = true;
 		t->handler->on_readable(t);
+		t->read_more = false;
+	}
 	transport_settle(t);
 }
 
@@ -265,23 +268,12 @@ static long read_kept(struct ws_transport *t, uint8_t **data)
 	return (long)len;
 }
 
-long ws_transport_read(struct ws_transport *t, uint8_t **data)
+/* One recv, with ws_transport_read's result. */
+static long transport_recv(struct ws_transport *t, uint8_t *data, size_t size)
 {
-	if (t->fd < 0)
-		return WS_AGAIN;
-	if (t->kept != NULL && t->kept->from < t->kept->to)
-		return read_kept(t, data);
-	if (t->kept != NULL)
-		ws_chunk_give(t->loop, t->kept);
-	t->kept = NULL;
-	if (t->read_failed)
-		return read_fail(t);
-	if (t->eof)
-		return 0;
-	*data = ws_loop_receive_buffer(t->loop);
 	ssize_t got;
 	do
-		got = recv(t->fd, *data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE, 0);
+		got = recv(t->fd, data, size, 0);
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		t->read_at = ws_loop_now(t->loop);
@@ -294,6 +286,57 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data)
 	if (t->error == 0)
 		t->error = errno;
 	return read_fail(t);
+}
+
+/* Makes room behind the kept bytes for one recv. */
+static int kept_reserve(struct ws_transport *t)
+{
+	struct ws_chunk *kept = t->kept;
+	size_t len = kept->to - kept->from;
+	if (kept->size - kept->to >= CAUTIOUS_READ)
+		return 0;
+	struct ws_chunk *larger = ws_chunk_take(t->loop, len + CAUTIOUS_READ);
+	if (larger == NULL)
+		return WS_ERROR_MEMORY;
+	memcpy(larger->bytes, kept->bytes + kept->from, len);
+	larger->to = len;
+	ws_chunk_give(t->loop, kept);
+	t->kept = larger;
+	return 0;
+}
+
+/* The reader kept these bytes without pausing: it needs what follows. If nothing does, that is the end. */
+static long read_behind_kept(struct ws_transport *t, uint8_t **data)
+{
+	t->read_more = false;
+	if (kept_reserve(t) != 0) {
+		t->error = ENOMEM;
+		return read_fail(t);
+	}
+	long got = transport_recv(t, t->kept->bytes + t->kept->to, CAUTIOUS_READ);
+	if (got > 0)
+		t->kept->to += (size_t)got;
+	if (got > 0 || got == WS_AGAIN)
+		return read_kept(t, data);
+	t->kept->from = t->kept->to;
+	return got;
+}
+
+long ws_transport_read(struct ws_transport *t, uint8_t **data)
+{
+	if (t->fd < 0)
+		return WS_AGAIN;
+	if (t->kept != NULL && t->kept->from < t->kept->to)
+		return t->read_more && !t->read_again ? read_behind_kept(t, data) : read_kept(t, data);
+	if (t->kept != NULL)
+		ws_chunk_give(t->loop, t->kept);
+	t->kept = NULL;
+	if (t->read_failed)
+		return read_fail(t);
+	if (t->eof)
+		return 0;
+	*data = ws_loop_receive_buffer(t->loop);
+	return transport_recv(t, *data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE);
 }
 
 int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len)

@@ -44,6 +44,7 @@ struct ws_transport {
 	bool lost;                    /* half of a write is gone and memory ran out, or epoll failed: on_broken */
 	bool broken_told, ended_told; /* on_broken, on_ended have been called */
 	bool read_again;              /* kept input: on_readable at the end of the turn */
+	bool read_more;               /* on_readable was called by the kernel: more has come than was kept */
 };
 
 /* Takes over fd (non-blocking) and starts reading. 0 or WS_ERROR_SYSTEM (then fd is closed). */
@@ -51,10 +52,11 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
                       const struct ws_transport_handler *handler);
 
 /*
- * What there is to read: kept input first, else one recv into the loop's buffer. Returns the number of
- * bytes at *data (writable: they are unmasked in place; alive until the next read on this loop, or, if
- * kept, on this transport), 0 for FIN, WS_AGAIN, or WS_ERROR_SYSTEM (t->error). The caller owns them all:
- * what it doesn't use it keeps.
+ * What there is to read: kept input first, else one recv into the loop's buffer. Who keeps without pausing
+ * needs more: the next on_readable's read has both in one piece, or the end if nothing more comes.
+ * Returns the number of bytes at *data (writable: they are unmasked in place; alive until the next read on
+ * this loop, or, if kept, on this transport), 0 for FIN, WS_AGAIN, or WS_ERROR_SYSTEM (t->error). The caller
+ * owns them all: what it doesn't use it keeps.
  */
 long ws_transport_read(struct ws_transport *t, uint8_t **data);
 
