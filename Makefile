@@ -11,13 +11,13 @@ TREE      = $(CURDIR)/lua_modules
 export LUA
 export PATH := $(TREE)/bin:$(PATH)
 export LUA_PATH  = $(TREE)/share/lua/5.4/?.lua;$(TREE)/share/lua/5.4/?/init.lua;;
-export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;;
+export LUA_CPATH = $(TREE)/lib/lua/5.4/?.so;$(CURDIR)/build/spec/?.so;;
 unexport LUA_PATH_5_4 LUA_CPATH_5_4
 
 SOURCES  := $(sort $(wildcard src/*/*.c))
 HEADERS  := $(wildcard src/*.h src/*/*.h)
 MODULES  := $(shell find lua -name '*.lua')
-ALL      := $(SOURCES) $(wildcard spec/core/*.c bench/*.c)
+ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/*.c)
 CORE     := $(filter src/protocol/% src/net/%,$(SOURCES))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
 
@@ -47,7 +47,7 @@ demo: build need-demo ## real clients come and go; prints how each connection en
 demo-server: build ## the demo's server alone, for a browser or any client
 	@$(LUA) examples/demo/server.lua
 
-test: build test-core need-test ## everything a change must pass
+test: build test-core build/spec/raw.so need-test ## everything a change must pass
 	@tools/test.sh $(UNITS)
 
 test-core: $(UNITS) ## build the C unit tests, with the sanitizers on
@@ -61,10 +61,10 @@ conformance: build need-conformance ## Autobahn's server cases
 chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-valgrind: build need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
+valgrind: build build/spec/raw.so need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
 	@tools/valgrind.sh $(ARGS)
 
-sanitize: build/sanitize/moonsocket/core.so build need-test ## the specs with the module under ASan and UBSan
+sanitize: build/sanitize/moonsocket/core.so build build/spec/raw.so need-test ## the specs with the module under ASan and UBSan
 	@tools/sanitize.sh $(ARGS)
 
 warnings: $(foreach compiler,gcc clang,$(ALL:%.c=build/warnings/$(compiler)/%.o)) ## gcc and clang, warnings are errors
@@ -108,6 +108,7 @@ build/$(1)/core.a: $(CORE:%.c=build/$(1)/%.o)
 endef
 $(eval $(call compile,unit,$$(CC),-O1 -g $$(SANITIZE)))
 $(eval $(call compile,closing,$$(CC),-O2))
+$(eval $(call compile,spec,$$(CC),-O1 -g -fPIC $$(WARNINGS) $$(LUA_FLAGS)))
 $(eval $(call compile,bench,$$(CC),-O2 $$(WARNINGS)))
 $(eval $(call compile,sanitize,$$(CC),-O1 -g -fPIC $$(SANITIZE) $$(LUA_FLAGS)))
 $(eval $(call compile,warnings/gcc,gcc,-O2 $$(WARNINGS) $$(LUA_FLAGS)))
@@ -122,6 +123,10 @@ build/closing/%_explore: build/closing/spec/core/%_explore.o build/closing/core.
 build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
 	@mkdir -p $(@D)
 	@$(CC) -shared $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+# What the specs' peers need to do wrong.
+build/spec/%.so: build/spec/spec/support/%.o
+	@$(CC) -shared -o $@ $<
 
 build/bench/load: build/bench/bench/load.o
 	@$(CC) -o $@ $^

@@ -25,8 +25,8 @@ function address.parse(where)
   if not host then host, port = where:match("^([^:]*):(%d+)$") end
   port = port and port_number(port)
   if not port then
-    return nil, ("'%s' is not an address: \"host:port\", \"[::1]:port\", a port number, \"unix:/path\" or \"fd:3\" expected")
-      :format(where)
+    return nil, ("'%s' is not an address: \"host:port\", \"[::1]:port\", a port number, \"unix:/path\" or "
+      .. "\"fd:3\" expected"):format(where)
   end
   return { host = host ~= "" and host or nil, port = port }
 end

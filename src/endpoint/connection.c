@@ -1,6 +1,7 @@
 /* Carries out what session and closing decide, on a transport, under one deadline. */
 #include "endpoint/connection.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,9 +307,13 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 		out_of_memory(c);
 }
 
+/* The system's message, as part of a sentence. */
 static void input_error(struct ws_connection *c)
 {
-	step_why(c, WS_CLOSING_ERROR, 0, strerror(c->transport.error));
+	char why[WS_WHY_SIZE];
+	snprintf(why, sizeof why, "%s", strerror(c->transport.error));
+	why[0] = (char)tolower((unsigned char)why[0]);
+	step_why(c, WS_CLOSING_ERROR, 0, why);
 }
 
 static const char *eof_reason(const struct ws_connection *c)

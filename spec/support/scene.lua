@@ -1,0 +1,111 @@
+-- A server, the peers of one spec, and a record of what the application was told; nothing may be left behind.
+local moonsocket = require "moonsocket"
+local core = require "moonsocket.core"
+local peer = require "spec.support.peer"
+local raw = require "raw"
+
+local scene = {}
+scene.__index = scene
+
+local function echo(ws)
+  ws:on_message(function(message, kind) ws:send(message, kind) end)
+end
+
+-- What every handler of a scene does besides its own work: it writes down how the connection ended.
+local function recording(self, handler)
+  return function(ws, request)
+    local record = { id = ws.id, messages = 0, closes = {} }
+    self.records[#self.records + 1] = record
+    self.last = record
+    self.boxes[ws] = true
+    ws:on_close(function(code, reason, info)
+      record.closes[#record.closes + 1] = { code = code, reason = reason, info = info }
+      record.code, record.reason, record.info = code, reason, info
+      if self.on_close then self.on_close(ws, code, reason, info) end
+    end)
+    return handler(ws, request, record)
+  end
+end
+
+-- Condition by condition, through the loop: no spec sleeps for a guess.
+local function await(what, condition, timeout)
+  local deadline = moonsocket.now() + (timeout or peer.TIMEOUT)
+  while not condition() do
+    if moonsocket.now() > deadline then error("never came true: " .. what, 3) end
+    moonsocket.sleep(0.001)
+  end
+end
+
+--- Opens a connection that has been upgraded, as peer.open.
+function scene:open(extra) return self:keep(peer.open(self.to, extra)) end
+
+--- Opens a TCP connection without a handshake.
+function scene:connect() return self:keep(peer.connect(self.to)) end
+
+function scene:keep(p)
+  self.peers[#self.peers + 1] = p
+  return p
+end
+
+--- await(what, condition [, timeout]): waits until the condition holds; the error names what otherwise.
+scene.await = await
+
+--- Waits until the n-th connection (default: the latest to open) has had its on_close; returns its record:
+-- { id =, code =, reason =, info =, closes = {...} }.
+function scene:ending(n)
+  await("an open connection", function() return self.records[n or 1] ~= nil end)
+  local record = n and self.records[n] or self.last
+  await("on_close", function() return record.code ~= nil end)
+  return record
+end
+
+-- Peers leave, the server stops; then nothing may be held by the loop, no descriptor be open, no ws be reachable.
+local function check_nothing_left(self)
+  for _, p in ipairs(self.peers) do p:drop() end
+  self.server:shutdown { drain = 5 }
+  for _, record in ipairs(self.records) do
+    if #record.closes ~= 1 then
+      error(("connection %d had %d on_close instead of one"):format(record.id, #record.closes), 0)
+    end
+  end
+end
+
+--- Plays a scene: play(scene) runs as a task, with a server of its own.
+-- @param options of the server, and in the same table handler = function(ws, request, record) (default: an echo),
+--        table = a callback table instead (nothing is recorded then), address = (default "127.0.0.1:0"),
+--        receive_buffer = bytes that a peer's kernel takes without its reading
+function scene.play(options, play)
+  local settings = {}
+  for name, value in pairs(options) do settings[name] = value end
+  local handler, callbacks, address = settings.handler or echo, settings.table, settings.address or "127.0.0.1:0"
+  settings.handler, settings.table, settings.address, settings.receive_buffer = nil, nil, nil, nil
+  collectgarbage()
+  collectgarbage()
+  local held, descriptors = core.held(), raw.descriptors()
+  local self = setmetatable({ records = {}, peers = {}, boxes = setmetatable({}, { __mode = "k" }) }, scene)
+  local ok, wrong
+  self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
+  self.to = { port = self.server.port, path = address:match "^unix:(.*)$", receive_buffer = options.receive_buffer }
+  moonsocket.go(function()
+    ok, wrong = xpcall(function()
+      play(self)
+      check_nothing_left(self)
+    end, function(message) return type(message) == "string" and debug.traceback(message, 2) or message end)
+    if not ok then
+      for _, p in ipairs(self.peers) do p:drop() end
+      self.server:shutdown { drain = 0 }
+    end
+  end)
+  moonsocket.run { signals = false }
+  if not ok then error(wrong, 0) end
+  self.peers, self.records, self.last = {}, {}, nil
+  collectgarbage()
+  collectgarbage()
+  if next(self.boxes) then error("a ws is still reachable: " .. tostring(next(self.boxes)), 0) end
+  if core.held() ~= held then error(("the loop holds %d things more"):format(core.held() - held), 0) end
+  if raw.descriptors() ~= descriptors then
+    error(("%d descriptors are left open"):format(raw.descriptors() - descriptors), 0)
+  end
+end
+
+return scene
