@@ -74,7 +74,7 @@ local endings = {
     receive(client)
     client:close()
   end },
-  { "A client says goodbye without a word: an empty Close frame.", "1005 true peer - -", function()
+  { "A client says goodbye without a word: an empty Close frame.", "1005 true peer 1005 1005", function()
     local client = open()
     assert(client:send(frame(CLOSE, "")))
     receive(client)
@@ -105,7 +105,7 @@ local endings = {
     say(client, "please close")
     answer_close(client)
   end },
-  { "A handler of the server raises an error.", "1011 true local 1011 1011", function()
+  { "A handler of the server raises an error.", "1011 false local 1011 -", function()
     local client = open()
     say(client, "please raise")
     answer_close(client)

@@ -91,10 +91,10 @@ def script(rng):
 async def send_in_pieces(writer, data, rng):
     start = 0
     while start < len(data) and not writer.is_closing():
-        size = rng.choice((1, 7, 100, 1000, len(data)))
+        size = max(rng.choice((1, 7, 100, 1000, len(data))), len(data) // 50)
         writer.write(data[start:start + size])
         await writer.drain()
-        start += max(size, len(data) // 50)
+        start += size
         if rng.random() < 0.5:
             await asyncio.sleep(rng.random() * 0.02)
 
