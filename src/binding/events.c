@@ -21,7 +21,7 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 {
 	if (box->has & 1u << slot) {
 		ws_box_push(L, box);
-		lua_getiuservalue(L, -1, slot);
+		ws_box_push_own_handler(L, -1, slot);
 		lua_remove(L, -2);
 		return 0;
 	}
@@ -53,7 +53,7 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 
 enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call)
 {
-	enum ws_done done = ws_call_start(box->ctx, call);
+	enum ws_done done = ws_call_start(box->server->ctx, call);
 	if (done == WS_BUSY)
 		ws_box_hold(box);
 	return done;
@@ -234,9 +234,9 @@ static void close_finished(struct ws_task *task, bool ok)
 static void on_close(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len)
 {
 	struct ws_box *box = box_of(c);
+	(void)report;
 	(void)reason;
 	(void)len;
-	box->report = *report;
 	box->ended = true;
 	if (box->receiver)
 		ws_box_wake(&box->receiver);

@@ -10,10 +10,10 @@
 static const char type_name[] = "moonsocket.request";
 
 struct request {
-	size_t len;
-	struct ws_slice subprotocol;
-	size_t peer_len;
-	char bytes[]; /* the head, then the peer's address */
+	uint32_t len;                              /* of the head */
+	uint32_t subprotocol_at, subprotocol_len;  /* where it stands in the head; 0: none */
+	uint32_t peer_len;
+	char bytes[];                              /* the head, then the peer's address */
 };
 
 /* ---- made from C */
@@ -22,9 +22,7 @@ void ws_request_push(lua_State *L, struct ws_slice bytes, const char *peer)
 {
 	size_t peer_len = strlen(peer);
 	struct request *r = lua_newuserdatauv(L, sizeof *r + bytes.len + peer_len, 1);
-	r->len = bytes.len;
-	r->subprotocol = (struct ws_slice){ NULL, 0 };
-	r->peer_len = peer_len;
+	*r = (struct request){ .len = (uint32_t)bytes.len, .peer_len = (uint32_t)peer_len };
 	memcpy(r->bytes, bytes.data, bytes.len);
 	memcpy(r->bytes + bytes.len, peer, peer_len);
 	luaL_setmetatable(L, type_name);
@@ -45,14 +43,16 @@ void ws_request_head(lua_State *L, int index, struct ws_head *head)
 void ws_request_set_subprotocol(lua_State *L, int index, struct ws_slice subprotocol)
 {
 	struct request *r = lua_touserdata(L, index);
-	r->subprotocol = subprotocol;
+	if (subprotocol.len)
+		r->subprotocol_at = (uint32_t)(subprotocol.data - r->bytes);
+	r->subprotocol_len = (uint32_t)subprotocol.len;
 }
 
 void ws_request_push_subprotocol(lua_State *L, int index)
 {
 	struct request *r = lua_touserdata(L, index);
-	if (r->subprotocol.len)
-		lua_pushlstring(L, r->subprotocol.data, r->subprotocol.len);
+	if (r->subprotocol_len)
+		lua_pushlstring(L, r->bytes + r->subprotocol_at, r->subprotocol_len);
 	else
 		lua_pushnil(L);
 }

@@ -188,13 +188,25 @@ static int server_gc(lua_State *L)
 	return 0;
 }
 
-/* Anchored no longer; its books can be read as long as somebody holds it. */
+/* Once nothing needs it but whoever holds it, to read its books perhaps. */
+static void let_go(struct ws_box_server *box)
+{
+	if (box->over && box->boxes == 0)
+		unref(box, &box->anchor);
+}
+
+void ws_box_server_forget(struct ws_box_server *box)
+{
+	box->boxes--;
+	let_go(box);
+}
+
 static void on_shutdown(struct ws_server *server)
 {
 	struct ws_box_server *box = server->user;
 	box->over = true;
 	unlink_box(box);
-	unref(box, &box->anchor);
+	let_go(box);
 	ws_box_wake(&box->waiting);
 }
 

@@ -21,12 +21,13 @@ enum ws_slot {
 	WS_SLOTS = WS_SLOT_OPEN
 };
 
-/* The userdata; the registry anchors it while it has a listener or connections. */
+/* The userdata; the registry anchors it while it has a listener or connections, or a ws of its is still reachable. */
 struct ws_box_server {
 	struct ws_context *ctx;
 	struct ws_server *server;      /* NULL: cleared */
 	struct ws_box_server *prev, *next; /* in ctx->servers */
 	struct ws_task *waiting;       /* tasks in shutdown() */
+	size_t boxes;                  /* ws userdata that have not been collected */
 	int anchor;
 	int handlers;                  /* registry: list of functions by enum ws_slot */
 	int admit;                     /* registry: function(request) that judges a handshake, or LUA_NOREF */
@@ -42,6 +43,9 @@ struct ws_box_server {
 /* Registers the type and pushes core.listen. */
 void ws_box_server_register(lua_State *L);
 int ws_box_server_listen(lua_State *L);
+
+/* One of its ws has been collected. */
+void ws_box_server_forget(struct ws_box_server *box);
 
 /* Frees what it has in C. Repeatable. */
 void ws_box_server_clear(struct ws_box_server *box);

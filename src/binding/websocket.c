@@ -17,16 +17,15 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_
 {
 	struct ws_box *box = lua_newuserdatauv(L, sizeof *box, WS_VALUES);
 	*box = (struct ws_box){
-		.ctx = server->ctx, .server = server, .id = ++server->ctx->last_id, .holds = 1,
+		.server = server, .id = ++server->ctx->last_id, .holds = 1,
 		.discard = server->table && !(server->has & 1u << WS_SLOT_MESSAGE),
 	};
 	luaL_setmetatable(L, type_name);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, request);
 	lua_setiuservalue(L, -2, WS_VALUE_REQUEST);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, server->anchor);
-	lua_setiuservalue(L, -2, WS_VALUE_SERVER);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
+	server->boxes++;
 	ws_connection_hold(c);
 	c->user = box;
 	return box;
@@ -47,7 +46,7 @@ void ws_box_hold(struct ws_box *box)
 void ws_box_release(struct ws_box *box)
 {
 	if (--box->holds == 0) {
-		luaL_unref(box->ctx->L, LUA_REGISTRYINDEX, box->anchor);
+		luaL_unref(box->server->ctx->L, LUA_REGISTRYINDEX, box->anchor);
 		box->anchor = LUA_NOREF;
 	}
 }
@@ -59,9 +58,10 @@ static int websocket_gc(lua_State *L)
 	if (!box->connection)
 		return 0;
 	if (!box->ended)
-		ws_context_end(box->ctx);
+		ws_context_end(box->server->ctx);
 	ws_connection_release(box->connection);
 	box->connection = NULL;
+	ws_box_server_forget(box->server);
 	return 0;
 }
 
@@ -120,10 +120,16 @@ static int push_timeout(lua_State *L)
 	return 2;
 }
 
+static struct ws_closing_report report_of(const struct ws_box *box)
+{
+	return ws_closing_report(&box->connection->session.closing);
+}
+
+/* While the closing handshake goes on, the code that we sent is the best that is known. */
 static unsigned end_code(const struct ws_box *box)
 {
-	const struct ws_closing *closing = &box->connection->session.closing;
-	return box->ended ? box->report.code : closing->sent ? closing->sent : WS_CODE_ABNORMAL;
+	struct ws_closing_report report = report_of(box);
+	return !box->ended && report.sent ? report.sent : report.code;
 }
 
 static int push_closed(lua_State *L, const struct ws_box *box)
@@ -159,13 +165,14 @@ static void set_code(lua_State *L, const char *field, unsigned code)
 static void push_info(lua_State *L, const struct ws_box *box)
 {
 	static const char *const by[] = { "network", "peer", "local" };
+	struct ws_closing_report report = report_of(box);
 	lua_createtable(L, 0, 5);
-	lua_pushboolean(L, box->report.clean);
+	lua_pushboolean(L, report.clean);
 	lua_setfield(L, -2, "clean");
-	lua_pushstring(L, by[box->report.by]);
+	lua_pushstring(L, by[report.by]);
 	lua_setfield(L, -2, "by");
-	set_code(L, "sent", box->report.sent);
-	set_code(L, "received", box->report.received);
+	set_code(L, "sent", report.sent);
+	set_code(L, "received", report.received);
 	if (box->connection->transport.error) {
 		lua_pushstring(L, strerror(box->connection->transport.error));
 		lua_setfield(L, -2, "error");
@@ -174,7 +181,7 @@ static void push_info(lua_State *L, const struct ws_box *box)
 
 int ws_box_push_end(lua_State *L, const struct ws_box *box)
 {
-	lua_pushinteger(L, box->report.code);
+	lua_pushinteger(L, report_of(box).code);
 	push_reason(L, box);
 	push_info(L, box);
 	return 3;
@@ -399,17 +406,56 @@ static int websocket_ping(lua_State *L)
 
 /* ---- handlers */
 
+static bool in_extras(enum ws_slot slot)
+{
+	return slot > WS_SLOT_CLOSE;
+}
+
+/* Pushes the table of extras of the ws at index 1, made if need be. */
+static void push_extras(lua_State *L)
+{
+	if (lua_getiuservalue(L, 1, WS_VALUE_EXTRAS) == LUA_TTABLE)
+		return;
+	lua_pop(L, 1);
+	lua_newtable(L);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, 1, WS_VALUE_EXTRAS);
+}
+
+void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot)
+{
+	if (!in_extras(slot)) {
+		lua_getiuservalue(L, index, slot);
+	} else if (lua_getiuservalue(L, index, WS_VALUE_EXTRAS) == LUA_TTABLE) {
+		lua_rawgeti(L, -1, slot);
+		lua_remove(L, -2);
+	}
+}
+
+/* Takes the function on top of the stack for the ws at index 1. */
+static void store_handler(lua_State *L, enum ws_slot slot)
+{
+	if (!in_extras(slot)) {
+		lua_setiuservalue(L, 1, slot);
+		return;
+	}
+	push_extras(L);
+	lua_insert(L, -2);
+	lua_rawseti(L, -2, slot);
+	lua_pop(L, 1);
+}
+
 /* One handler per event; the one before is returned. */
 static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
 {
 	if (!lua_isnoneornil(L, 2))
 		luaL_checktype(L, 2, LUA_TFUNCTION);
 	lua_settop(L, 2);
-	lua_getiuservalue(L, 1, slot);
+	ws_box_push_own_handler(L, 1, slot);
 	lua_insert(L, 2);
-	bool set = !lua_isnil(L, 3);
-	lua_setiuservalue(L, 1, slot);
-	box->has = set ? box->has | 1u << slot : box->has & ~(1u << slot);
+	unsigned bit = 1u << slot;
+	box->has = (uint16_t)(lua_isnil(L, 3) ? box->has & ~bit : box->has | bit);
+	store_handler(L, slot);
 	return 1;
 }
 
@@ -509,7 +555,7 @@ static void field_rtt(lua_State *L, const struct ws_box *box)
 static void field_close_code(lua_State *L, const struct ws_box *box)
 {
 	if (box->ended)
-		lua_pushinteger(L, box->report.code);
+		lua_pushinteger(L, report_of(box).code);
 	else
 		lua_pushnil(L);
 }
@@ -566,7 +612,7 @@ static int websocket_index(lua_State *L)
 		field->push(L, box);
 		return 1;
 	}
-	if (lua_getiuservalue(L, 1, WS_VALUE_FIELDS) != LUA_TTABLE)
+	if (lua_getiuservalue(L, 1, WS_VALUE_EXTRAS) != LUA_TTABLE || lua_rawgeti(L, -1, WS_EXTRA_FIELDS) != LUA_TTABLE)
 		return 0;
 	lua_pushvalue(L, 2);
 	lua_rawget(L, -2);
@@ -588,12 +634,14 @@ static int websocket_newindex(lua_State *L)
 {
 	check_box(L);
 	check_own_field(L);
-	if (lua_getiuservalue(L, 1, WS_VALUE_FIELDS) != LUA_TTABLE) {
+	push_extras(L);
+	if (lua_rawgeti(L, -1, WS_EXTRA_FIELDS) != LUA_TTABLE) {
 		lua_pop(L, 1);
 		lua_newtable(L);
 		lua_pushvalue(L, -1);
-		lua_setiuservalue(L, 1, WS_VALUE_FIELDS);
+		lua_rawseti(L, -3, WS_EXTRA_FIELDS);
 	}
+	lua_replace(L, -2);
 	lua_insert(L, 2);
 	lua_rawset(L, 2);
 	return 0;

@@ -5,29 +5,32 @@
 #include "binding/call.h"
 #include "binding/server.h"
 
-/* User values of the ws userdata: the handlers by enum ws_slot up to ERROR, then these. */
+/*
+ * User values of the ws userdata. The two handlers that nearly every connection has stand on their own; the others and
+ * the user's fields are in a table that few need: an idle connection is to cost 1 KiB.
+ */
 enum {
-	WS_VALUE_FIELDS = WS_SLOT_ERROR + 1, /* table of the user's own fields, or nil */
+	WS_VALUE_MESSAGE = WS_SLOT_MESSAGE,
+	WS_VALUE_CLOSE = WS_SLOT_CLOSE,
 	WS_VALUE_REQUEST,
-	WS_VALUE_SERVER,
-	WS_VALUES = WS_VALUE_SERVER
+	WS_VALUE_EXTRAS, /* nil, or a table: [enum ws_slot] = handler, [WS_EXTRA_FIELDS] = table of the user's fields */
+	WS_VALUES = WS_VALUE_EXTRAS,
+	WS_EXTRA_FIELDS = WS_SLOTS + 1
 };
 
 /* The userdata; the registry anchors it from the 101 until its on_close is over. */
 struct ws_box {
-	struct ws_context *ctx;
-	struct ws_box_server *server;
+	struct ws_box_server *server;     /* outlives it */
 	struct ws_connection *connection; /* held */
 	struct ws_task *receiver;         /* the task in receive() */
 	struct ws_task *draining;         /* tasks in drain() or a waiting send() */
 	struct ws_task *closing;          /* tasks in wait_closed() */
-	struct ws_closing_report report;
 	uint64_t id;
 	int anchor;
-	unsigned has;                     /* which handlers are set on ws itself: 1 << slot */
 	unsigned holds;                   /* the open connection and every task of its own that waits */
+	uint16_t has;                     /* which handlers are set on ws itself: 1 << slot */
 	bool discard;                     /* messages that nobody wants are dropped */
-	bool ended;                       /* report is final */
+	bool ended;                       /* on_close has had its turn: the report is final */
 	bool close_told;                  /* an on_close has been called */
 };
 
@@ -55,6 +58,9 @@ void ws_box_release(struct ws_box *box);
 
 /* Pushes the anchored userdata. */
 void ws_box_push(lua_State *L, const struct ws_box *box);
+
+/* Pushes the handler that is set on ws itself for a slot, or nil; ws is at the index. */
+void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot);
 
 /* Pushes code, reason, info of one that has ended; returns 3. May raise. */
 int ws_box_push_end(lua_State *L, const struct ws_box *box);
