@@ -18,7 +18,7 @@ SOURCES  := $(sort $(wildcard src/*/*.c))
 HEADERS  := $(wildcard src/*.h src/*/*.h)
 MODULES  := $(shell find lua -name '*.lua')
 ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/*.c)
-CORE     := $(filter src/protocol/% src/net/%,$(SOURCES))
+CORE     := $(filter-out src/binding/%,$(SOURCES))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
 
 CFLAGS   ?= -O2 -g
@@ -95,7 +95,7 @@ $(TREE)/.installed: $(ROCKSPEC) $(SOURCES) $(HEADERS) $(MODULES) | need-build
 	@touch $@
 
 # The same rules for every purpose: build/PURPOSE/src/x.o from src/x.c, with the purpose's compiler and flags, and
-# build/PURPOSE/core.a, the core without binding/ and endpoint/, for what tests it alone.
+# build/PURPOSE/core.a, all of it that knows no Lua, for what tests it alone.
 define compile
 build/$(1)/%.o: %.c | need-build $(4)
 	@mkdir -p $$(@D)
