@@ -169,6 +169,18 @@ function peer:read_all(timeout)
   end
 end
 
+--- A frame in one string: "text hi", "close 1000 bye", "close", "ping"; what a server's frame must not be is named.
+function peer.describe(frame)
+  local words = { frame.name or "opcode " .. frame.opcode }
+  if not frame.fin then words[#words + 1] = "unfinished" end
+  if frame.rsv ~= 0 then words[#words + 1] = "rsv " .. frame.rsv end
+  if frame.masked then words[#words + 1] = "masked" end
+  words[#words + 1] = frame.code
+  local text = frame.reason or frame.payload
+  if text ~= "" then words[#words + 1] = text end
+  return table.concat(words, " ")
+end
+
 --- The last bytes and how TCP ended, whatever they are: bytes, "fin" | "reset" | "timeout".
 function peer:read_rest(timeout)
   local ok, wrong

@@ -59,6 +59,20 @@ function scene:ending(n)
   return record
 end
 
+--- How one connection ended, in one table to be compared as a whole: wire = what came up to the end of TCP (see
+-- peer.describe), tcp = "fin" | "reset" | "timeout", then what on_close was told: code, reason and info's fields.
+-- The peer closes its side only after it has read the end of the server's. n: as for ending.
+function scene:outcome(p, n)
+  local frames, tcp = p:read_all()
+  local outcome = { tcp = tcp, wire = {} }
+  for i, frame in ipairs(frames) do outcome.wire[i] = peer.describe(frame) end
+  p:drop()
+  local record = self:ending(n)
+  outcome.code, outcome.reason = record.code, record.reason
+  for name, value in pairs(record.info) do outcome[name] = value end
+  return outcome
+end
+
 -- Peers leave, the server stops; then nothing may be held by the loop, no descriptor be open, no ws be reachable.
 local function check_nothing_left(self)
   for _, p in ipairs(self.peers) do p:drop() end
