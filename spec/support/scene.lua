@@ -64,13 +64,20 @@ end
 -- The peer closes its side only after it has read the end of the server's. n: as for ending.
 function scene:outcome(p, n)
   local frames, tcp = p:read_all()
-  local outcome = { tcp = tcp, wire = {} }
-  for i, frame in ipairs(frames) do outcome.wire[i] = peer.describe(frame) end
+  local wire = {}
+  for i, frame in ipairs(frames) do wire[i] = peer.describe(frame) end
   p:drop()
-  local record = self:ending(n)
-  outcome.code, outcome.reason = record.code, record.reason
-  for name, value in pairs(record.info) do outcome[name] = value end
+  local outcome = self:told(n)
+  outcome.wire, outcome.tcp = wire, tcp
   return outcome
+end
+
+--- What the n-th connection's on_close was told, in one table: code, reason and info's fields. n: as for ending.
+function scene:told(n)
+  local record = self:ending(n)
+  local told = { code = record.code, reason = record.reason }
+  for name, value in pairs(record.info) do told[name] = value end
+  return told
 end
 
 -- Peers leave, the server stops; then nothing may be held by the loop, no descriptor be open, no ws be reachable.
