@@ -137,6 +137,17 @@ function peer:read_head(timeout)
   return self:read(last)
 end
 
+--- An HTTP response with its body: { status =, head =, headers = by lower-case name, body = }.
+function peer:read_response(timeout)
+  local head, wrong = self:read_head(timeout)
+  if not head then return nil, wrong end
+  local response = { head = head, headers = {}, status = assert(tonumber(head:match "^HTTP/1%.1 (%d%d%d) "), head) }
+  for name, value in head:gmatch "\r\n([^:\r\n]+): ?([^\r\n]*)" do response.headers[name:lower()] = value end
+  response.body, wrong = self:read(tonumber(response.headers["content-length"] or 0), timeout)
+  if not response.body then return nil, wrong end
+  return response
+end
+
 --- The next frame: { opcode =, name =, fin =, rsv =, masked =, payload =, code =, reason = } (the last two of a Close).
 function peer:read_frame(timeout)
   local head, wrong = self:read(2, timeout)
