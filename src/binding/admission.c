@@ -2,7 +2,6 @@
 #include "binding/admission.h"
 
 #include <lauxlib.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "binding/request.h"
@@ -15,50 +14,39 @@ static struct ws_slice slice(const char *text)
 	return (struct ws_slice){ text, strlen(text) };
 }
 
-/* A request on its way to becoming a connection. */
-struct admission {
-	struct ws_connection *connection; /* held while the judge waits */
+struct make_box {
 	struct ws_box_server *server;
-	int request;                      /* registry */
+	struct ws_connection *connection;
+	struct ws_slice head;
 };
-
-struct push_request {
-	struct ws_slice bytes;
-	const char *peer;
-	int reference;
-};
-
-static int make_request(lua_State *L)
-{
-	struct push_request *p = lua_touserdata(L, 1);
-	ws_request_push(L, p->bytes, p->peer);
-	p->reference = luaL_ref(L, LUA_REGISTRYINDEX);
-	return 0;
-}
 
 static int make_box(lua_State *L)
 {
-	const struct admission *a = lua_touserdata(L, 1);
-	ws_box_new(L, a->server, a->connection, a->request);
+	const struct make_box *m = lua_touserdata(L, 1);
+	ws_box_new(L, m->server, m->connection, m->head);
 	return 0;
 }
 
-static bool protected_call(lua_State *L, lua_CFunction fn, void *arg)
+/* NULL: out of memory. */
+static struct ws_box *new_box(struct ws_box_server *server, struct ws_connection *c, struct ws_slice head)
 {
-	lua_pushcfunction(L, fn);
-	lua_pushlightuserdata(L, arg);
+	lua_State *L = server->ctx->L;
+	lua_pushcfunction(L, make_box);
+	lua_pushlightuserdata(L, &(struct make_box){ server, c, head });
 	if (lua_pcall(L, 1, 0, 0) == LUA_OK)
-		return true;
+		return c->user;
 	lua_pop(L, 1);
-	return false;
+	return NULL;
 }
+
+/* ---- accepted */
 
 static int push_open(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
 	ws_box_server_push_handler(L, box->server, WS_SLOT_OPEN);
 	ws_box_push(L, box);
-	lua_getiuservalue(L, -1, WS_VALUE_REQUEST);
+	ws_request_push(L, -1);
 	return 2;
 }
 
@@ -81,88 +69,97 @@ static void run_open(struct ws_box *box)
 		ws_box_start(box, &(struct ws_call){ push_open, box, 0, open_finished, box, ws_box_push_error_handler, false });
 }
 
-/* code: 0, or what to close the connection with at once (authorize's answer to a browser). */
-static void admit(struct ws_connection *c, struct ws_box_server *server, int request, unsigned code, const char *reason)
+/* Answers with the 101. False: the connection has gone meanwhile, or there is no memory. */
+static bool open_connection(struct ws_box *box)
 {
-	lua_State *L = server->ctx->L;
-	struct admission a = { c, server, request };
+	struct ws_box_server *server = box->server;
 	struct ws_slice key;
 	struct ws_refusal refusal;
 	struct ws_head head;
-	if (!c->deciding)
-		return;
-	if (!protected_call(L, make_box, &a)) {
-		ws_connection_refuse(c, 503, "", slice("out of memory"));
-		return;
-	}
-	struct ws_box *box = c->user;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, request);
-	ws_request_head(L, -1, &head);
+	ws_request_head(box, &head);
 	ws_handshake_check(&head, &key, &refusal);
 	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, server->subprotocols, server->subprotocol_count);
-	ws_request_set_subprotocol(L, -1, subprotocol);
-	lua_pop(L, 1);
-	if (ws_connection_accept(c, key, subprotocol) != 0) {
-		ws_box_forget(box);
-	} else if (code) {
-		box->close_told = true;
-		ws_connection_close(c, code, reason, strlen(reason));
-	} else {
-		ws_box_want(box);
-		run_open(box);
+	if (subprotocol.len) {
+		box->subprotocol_at = (uint32_t)(subprotocol.data - box->bytes);
+		box->subprotocol_len = (uint16_t)subprotocol.len;
 	}
+	if (ws_connection_accept(box->connection, key, subprotocol) != 0)
+		return false;
+	box->id = ++server->ctx->last_id;
+	return true;
 }
+
+static void admit(struct ws_box *box)
+{
+	if (!open_connection(box)) {
+		ws_box_release(box);
+		return;
+	}
+	ws_box_want(box);
+	run_open(box);
+}
+
+/* A browser never shows a page the status of a refusal, but it does show it a close code. */
+static void admit_to_close(struct ws_box *box, unsigned code, const char *reason, size_t len)
+{
+	if (!open_connection(box)) {
+		ws_box_release(box);
+		return;
+	}
+	box->close_told = true;
+	ws_connection_close(box->connection, code, reason, len);
+}
+
+static void refuse(struct ws_box *box, unsigned status, const char *headers, struct ws_slice body)
+{
+	ws_connection_refuse(box->connection, status, headers, body);
+	ws_box_release(box);
+}
+
+/* ---- judged */
 
 static int push_admit(lua_State *L, void *arg)
 {
-	const struct admission *a = arg;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, a->server->admit);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, a->request);
+	const struct ws_box *box = arg;
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->server->admit);
+	ws_box_push(L, box);
+	ws_request_push(L, -1);
+	lua_remove(L, -2);
 	return 1;
 }
 
 static int push_server_error(lua_State *L, void *owner)
 {
-	const struct admission *a = owner;
-	if (a->server->on_error == LUA_NOREF)
+	const struct ws_box *box = owner;
+	if (box->server->on_error == LUA_NOREF)
 		return -1;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, a->server->on_error);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->server->on_error);
 	return 0;
 }
 
 /* admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. */
 static void admit_finished(struct ws_task *task, bool ok)
 {
-	struct admission *a = task->call.owner;
+	struct ws_box *box = task->call.owner;
 	lua_State *L = task->L;
-	struct ws_connection *c = a->connection;
 	size_t len = 0;
 	if (!ok) {
-		ws_connection_refuse(c, 500, "", slice("the server failed to judge the request"));
+		refuse(box, 500, "", slice("the server failed to judge the request"));
 	} else if (lua_isboolean(L, -3)) {
-		admit(c, a->server, a->request, 0, NULL);
+		admit(box);
 	} else if (lua_isnil(L, -3)) {
-		admit(c, a->server, a->request, (unsigned)lua_tointeger(L, -2), lua_tostring(L, -1));
+		const char *reason = lua_tolstring(L, -1, &len);
+		admit_to_close(box, (unsigned)lua_tointeger(L, -2), reason, len);
 	} else {
 		const char *body = lua_tolstring(L, -2, &len);
-		ws_connection_refuse(c, (unsigned)lua_tointeger(L, -3), lua_tostring(L, -1), (struct ws_slice){ body, len });
+		refuse(box, (unsigned)lua_tointeger(L, -3), lua_tostring(L, -1), (struct ws_slice){ body, len });
 	}
-	luaL_unref(L, LUA_REGISTRYINDEX, a->request);
-	ws_connection_release(c);
-	free(a);
 }
 
-static void judge(struct ws_connection *c, struct ws_box_server *server, int request)
+static void judge(struct ws_box *box)
 {
-	struct admission *a = malloc(sizeof *a);
-	if (!a) {
-		luaL_unref(server->ctx->L, LUA_REGISTRYINDEX, request);
-		ws_connection_refuse(c, 503, "", slice("out of memory"));
-		return;
-	}
-	*a = (struct admission){ c, server, request };
-	ws_connection_hold(c);
-	ws_call_start(server->ctx, &(struct ws_call){ push_admit, a, 3, admit_finished, a, push_server_error, false });
+	ws_call_start(box->server->ctx,
+	              &(struct ws_call){ push_admit, box, 3, admit_finished, box, push_server_error, false });
 }
 
 /* What the server can refuse by itself. NULL: nothing. */
@@ -183,20 +180,15 @@ static const char *refusal_of(const struct ws_box_server *box, const struct ws_h
 void ws_admission_on_request(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes)
 {
 	struct ws_box_server *server = ws_server_of(c)->user;
-	lua_State *L = server->ctx->L;
-	struct push_request p = { bytes, c->peer, LUA_NOREF };
+	struct ws_box *box;
 	unsigned status;
 	const char *why = refusal_of(server, head, &status);
-	if (!why && !protected_call(L, make_request, &p)) {
-		status = 503;
-		why = "out of memory";
-	}
-	if (why) {
+	if (why)
 		ws_connection_refuse(c, status, "", slice(why));
-	} else if (server->admit != LUA_NOREF) {
-		judge(c, server, p.reference);
-	} else {
-		admit(c, server, p.reference, 0, NULL);
-		luaL_unref(L, LUA_REGISTRYINDEX, p.reference);
-	}
+	else if (!(box = new_box(server, c, bytes)))
+		ws_connection_refuse(c, 503, "", slice("out of memory"));
+	else if (server->admit != LUA_NOREF)
+		judge(box);
+	else
+		admit(box);
 }

@@ -1,4 +1,4 @@
-/* A request keeps its head as it came, in one block; tables are made of it when somebody looks. */
+/* The head lies in the ws as it came, in one block; strings and tables are made of it when somebody looks. */
 #include "binding/request.h"
 
 #include <ctype.h>
@@ -6,55 +6,33 @@
 #include <string.h>
 
 #include "binding/box.h"
+#include "binding/websocket.h"
 
 static const char type_name[] = "moonsocket.request";
 
-struct request {
-	uint32_t len;                              /* of the head */
-	uint32_t subprotocol_at, subprotocol_len;  /* where it stands in the head; 0: none */
-	uint32_t peer_len;
-	char bytes[];                              /* the head, then the peer's address */
-};
-
-/* ---- made from C */
-
-void ws_request_push(lua_State *L, struct ws_slice bytes, const char *peer)
+/* The userdata itself is empty; its user value is the ws. */
+void ws_request_push(lua_State *L, int index)
 {
-	size_t peer_len = strlen(peer);
-	struct request *r = lua_newuserdatauv(L, sizeof *r + bytes.len + peer_len, 1);
-	*r = (struct request){ .len = (uint32_t)bytes.len, .peer_len = (uint32_t)peer_len };
-	memcpy(r->bytes, bytes.data, bytes.len);
-	memcpy(r->bytes + bytes.len, peer, peer_len);
+	index = lua_absindex(L, index);
+	lua_newuserdatauv(L, 0, 1);
+	lua_pushvalue(L, index);
+	lua_setiuservalue(L, -2, 1);
 	luaL_setmetatable(L, type_name);
 }
 
 /* It was valid when it came, so it is now. */
-static void parse(const struct request *r, struct ws_head *head)
+void ws_request_head(const struct ws_box *box, struct ws_head *head)
 {
 	struct ws_refusal refusal;
-	ws_head_parse_request(head, r->bytes, r->len, r->len, &refusal);
+	ws_head_parse_request(head, box->bytes, box->head_len, box->head_len, &refusal);
 }
 
-void ws_request_head(lua_State *L, int index, struct ws_head *head)
+/* Checks the request at the index and pushes its ws. */
+static struct ws_box *push_box(lua_State *L, int index)
 {
-	parse(lua_touserdata(L, index), head);
-}
-
-void ws_request_set_subprotocol(lua_State *L, int index, struct ws_slice subprotocol)
-{
-	struct request *r = lua_touserdata(L, index);
-	if (subprotocol.len)
-		r->subprotocol_at = (uint32_t)(subprotocol.data - r->bytes);
-	r->subprotocol_len = (uint32_t)subprotocol.len;
-}
-
-void ws_request_push_subprotocol(lua_State *L, int index)
-{
-	struct request *r = lua_touserdata(L, index);
-	if (r->subprotocol_len)
-		lua_pushlstring(L, r->bytes + r->subprotocol_at, r->subprotocol_len);
-	else
-		lua_pushnil(L);
+	luaL_checkudata(L, index, type_name);
+	lua_getiuservalue(L, index, 1);
+	return lua_touserdata(L, -1);
 }
 
 /* ---- fields */
@@ -196,16 +174,16 @@ static const struct field {
 	{ "headers", push_headers }, { "cookies", push_cookies }, { "params", push_params },
 };
 
-static void push_field(lua_State *L, const struct request *r, const char *name)
+static void push_field(lua_State *L, const struct ws_box *box, const char *name)
 {
 	if (!strcmp(name, "remote_address") || !strcmp(name, "peer_address")) {
-		lua_pushlstring(L, r->bytes + r->len, r->peer_len);
+		lua_pushlstring(L, box->bytes + box->head_len, box->peer_len);
 		return;
 	}
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 		if (!strcmp(name, fields[i].name)) {
 			struct ws_head head;
-			parse(r, &head);
+			ws_request_head(box, &head);
 			fields[i].push(L, &head);
 			return;
 		}
@@ -213,45 +191,62 @@ static void push_field(lua_State *L, const struct request *r, const char *name)
 	lua_pushnil(L);
 }
 
-/* What was looked at once is kept, along with the user's own fields, in a table of its own. */
+/* Key and value go to the table that the ws keeps for its request. */
+static int request_newindex(lua_State *L)
+{
+	lua_settop(L, 3);
+	push_box(L, 1);
+	ws_box_push_extras(L, -1);
+	if (lua_rawgeti(L, -1, WS_EXTRA_REQUEST) != LUA_TTABLE) {
+		lua_pop(L, 1);
+		lua_newtable(L);
+		lua_pushvalue(L, -1);
+		lua_rawseti(L, -3, WS_EXTRA_REQUEST);
+	}
+	lua_pushvalue(L, 2);
+	lua_pushvalue(L, 3);
+	lua_rawset(L, -3);
+	return 0;
+}
+
+/* Pushes what is in that table, or nil. */
+static void push_kept(lua_State *L)
+{
+	if (lua_getiuservalue(L, -1, WS_VALUE_EXTRAS) != LUA_TTABLE ||
+	    lua_rawgeti(L, -1, WS_EXTRA_REQUEST) != LUA_TTABLE) {
+		lua_pushnil(L);
+		return;
+	}
+	lua_pushvalue(L, 2);
+	lua_rawget(L, -2);
+}
+
 static int request_index(lua_State *L)
 {
-	struct request *r = luaL_checkudata(L, 1, type_name);
-	if (lua_getiuservalue(L, 1, 1) == LUA_TTABLE) {
-		lua_pushvalue(L, 2);
-		if (lua_rawget(L, -2) != LUA_TNIL)
-			return 1;
-		lua_pop(L, 1);
-	}
-	if (lua_type(L, 2) != LUA_TSTRING)
-		return 0;
-	push_field(L, r, lua_tostring(L, 2));
-	if (lua_isnil(L, -1))
+	lua_settop(L, 2);
+	struct ws_box *box = push_box(L, 1);
+	push_kept(L);
+	if (!lua_isnil(L, -1) || lua_type(L, 2) != LUA_TSTRING)
 		return 1;
-	lua_pushvalue(L, 2);
+	push_field(L, box, lua_tostring(L, 2));
+	if (!lua_istable(L, -1))
+		return 1;
+	lua_pushvalue(L, 2); /* a table is kept: it may be large, and it may be changed */
 	lua_pushvalue(L, -2);
 	lua_settable(L, 1);
 	return 1;
 }
 
-static int request_newindex(lua_State *L)
+static int request_equal(lua_State *L)
 {
-	luaL_checkudata(L, 1, type_name);
-	if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) {
-		lua_pop(L, 1);
-		lua_newtable(L);
-		lua_pushvalue(L, -1);
-		lua_setiuservalue(L, 1, 1);
-	}
-	lua_insert(L, 2);
-	lua_rawset(L, 2);
-	return 0;
+	lua_pushboolean(L, push_box(L, 1) == push_box(L, 2));
+	return 1;
 }
 
 static int request_tostring(lua_State *L)
 {
 	struct ws_head head;
-	parse(luaL_checkudata(L, 1, type_name), &head);
+	ws_request_head(push_box(L, 1), &head);
 	lua_pushliteral(L, "moonsocket.request: GET ");
 	push_slice(L, head.target);
 	lua_concat(L, 2);
@@ -263,6 +258,7 @@ void ws_request_register(lua_State *L)
 	static const luaL_Reg metamethods[] = {
 		{ "__index", request_index },
 		{ "__newindex", request_newindex },
+		{ "__eq", request_equal },
 		{ "__tostring", request_tostring },
 		{ NULL, NULL },
 	};

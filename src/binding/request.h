@@ -1,4 +1,4 @@
-/* The opening handshake's request in Lua. */
+/* The opening handshake's request in Lua: a view of the head that its ws keeps. */
 #ifndef WS_BINDING_REQUEST_H
 #define WS_BINDING_REQUEST_H
 
@@ -6,18 +6,14 @@
 
 #include "protocol/head.h"
 
+struct ws_box;
+
 void ws_request_register(lua_State *L);
 
-/* Pushes a request made of a head's bytes (copied) and the peer's address. Raises. */
-void ws_request_push(lua_State *L, struct ws_slice bytes, const char *peer);
+/* Pushes a request of the ws at the index; two of one ws are equal. Raises. */
+void ws_request_push(lua_State *L, int index);
 
-/* The head of the request at the index, parsed again from its own bytes, which live as long as it does. */
-void ws_request_head(lua_State *L, int index, struct ws_head *head);
-
-/* Remembers the subprotocol that was agreed on: a slice of the head. */
-void ws_request_set_subprotocol(lua_State *L, int index, struct ws_slice subprotocol);
-
-/* Pushes it, or nil. */
-void ws_request_push_subprotocol(lua_State *L, int index);
+/* The head, parsed again from the box's own bytes, which live as long as it does. */
+void ws_request_head(const struct ws_box *box, struct ws_head *head);
 
 #endif

@@ -13,29 +13,23 @@ static const char type_name[] = "moonsocket.websocket";
 
 /* ---- the userdata's life */
 
-struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, int request)
+struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, struct ws_slice head)
 {
-	struct ws_box *box = lua_newuserdatauv(L, sizeof *box, WS_VALUES);
+	size_t peer_len = strlen(c->peer);
+	struct ws_box *box = lua_newuserdatauv(L, sizeof *box + head.len + peer_len, WS_VALUES);
 	*box = (struct ws_box){
-		.server = server, .id = ++server->ctx->last_id, .holds = 1,
+		.server = server, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
 		.discard = server->table && !(server->has & 1u << WS_SLOT_MESSAGE),
 	};
+	memcpy(box->bytes, head.data, head.len);
+	memcpy(box->bytes + head.len, c->peer, peer_len);
 	luaL_setmetatable(L, type_name);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, request);
-	lua_setiuservalue(L, -2, WS_VALUE_REQUEST);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
 	server->boxes++;
 	ws_connection_hold(c);
 	c->user = box;
 	return box;
-}
-
-void ws_box_forget(struct ws_box *box)
-{
-	box->connection->user = NULL;
-	box->ended = true;
-	ws_box_release(box);
 }
 
 void ws_box_hold(struct ws_box *box)
@@ -57,7 +51,7 @@ static int websocket_gc(lua_State *L)
 	struct ws_box *box = luaL_checkudata(L, 1, type_name);
 	if (!box->connection)
 		return 0;
-	if (!box->ended)
+	if (!box->ended && box->connection->session.closing.opened)
 		ws_context_end(box->server->ctx);
 	ws_connection_release(box->connection);
 	box->connection = NULL;
@@ -411,15 +405,15 @@ static bool in_extras(enum ws_slot slot)
 	return slot > WS_SLOT_CLOSE;
 }
 
-/* Pushes the table of extras of the ws at index 1, made if need be. */
-static void push_extras(lua_State *L)
+void ws_box_push_extras(lua_State *L, int index)
 {
-	if (lua_getiuservalue(L, 1, WS_VALUE_EXTRAS) == LUA_TTABLE)
+	index = lua_absindex(L, index);
+	if (lua_getiuservalue(L, index, WS_VALUE_EXTRAS) == LUA_TTABLE)
 		return;
 	lua_pop(L, 1);
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
-	lua_setiuservalue(L, 1, WS_VALUE_EXTRAS);
+	lua_setiuservalue(L, index, WS_VALUE_EXTRAS);
 }
 
 void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot)
@@ -439,7 +433,7 @@ static void store_handler(lua_State *L, enum ws_slot slot)
 		lua_setiuservalue(L, 1, slot);
 		return;
 	}
-	push_extras(L);
+	ws_box_push_extras(L, 1);
 	lua_insert(L, -2);
 	lua_rawseti(L, -2, slot);
 	lua_pop(L, 1);
@@ -524,13 +518,15 @@ static void field_state(lua_State *L, const struct ws_box *box)
 static void field_request(lua_State *L, const struct ws_box *box)
 {
 	(void)box;
-	lua_getiuservalue(L, 1, WS_VALUE_REQUEST);
+	ws_request_push(L, 1);
 }
 
 static void field_subprotocol(lua_State *L, const struct ws_box *box)
 {
-	field_request(L, box);
-	ws_request_push_subprotocol(L, -1);
+	if (box->subprotocol_len)
+		lua_pushlstring(L, box->bytes + box->subprotocol_at, box->subprotocol_len);
+	else
+		lua_pushnil(L);
 }
 
 static void field_extensions(lua_State *L, const struct ws_box *box)
@@ -634,7 +630,7 @@ static int websocket_newindex(lua_State *L)
 {
 	check_box(L);
 	check_own_field(L);
-	push_extras(L);
+	ws_box_push_extras(L, 1);
 	if (lua_rawgeti(L, -1, WS_EXTRA_FIELDS) != LUA_TTABLE) {
 		lua_pop(L, 1);
 		lua_newtable(L);

@@ -12,13 +12,13 @@
 enum {
 	WS_VALUE_MESSAGE = WS_SLOT_MESSAGE,
 	WS_VALUE_CLOSE = WS_SLOT_CLOSE,
-	WS_VALUE_REQUEST,
-	WS_VALUE_EXTRAS, /* nil, or a table: [enum ws_slot] = handler, [WS_EXTRA_FIELDS] = table of the user's fields */
+	WS_VALUE_EXTRAS, /* nil, or a table: the other handlers by enum ws_slot, and what follows */
 	WS_VALUES = WS_VALUE_EXTRAS,
-	WS_EXTRA_FIELDS = WS_SLOTS + 1
+	WS_EXTRA_FIELDS = WS_SLOTS + 1, /* table of the user's own fields */
+	WS_EXTRA_REQUEST                /* table of the request's fields: what was looked at once, and the user's own */
 };
 
-/* The userdata; the registry anchors it from the 101 until its on_close is over. */
+/* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
 	struct ws_box_server *server;     /* outlives it */
 	struct ws_connection *connection; /* held */
@@ -32,6 +32,11 @@ struct ws_box {
 	bool discard;                     /* messages that nobody wants are dropped */
 	bool ended;                       /* on_close has had its turn: the report is final */
 	bool close_told;                  /* an on_close has been called */
+	uint8_t peer_len;
+	uint16_t subprotocol_len;         /* 0: none was agreed on */
+	uint32_t subprotocol_at;          /* where it stands in the head */
+	uint32_t head_len;
+	char bytes[];                     /* the request's head, then the peer's address */
 };
 
 /* A message on its way to Lua. */
@@ -46,11 +51,11 @@ int ws_message_push(lua_State *L, const struct ws_message *m);
 
 void ws_box_register(lua_State *L);
 
-/* Makes and anchors the box of a connection that is about to open; request: registry. Raises. */
-struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, int request);
+/* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
+struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, struct ws_slice head);
 
-/* The connection did not open after all. */
-void ws_box_forget(struct ws_box *box);
+/* Pushes the table of extras of the ws at the index, made if need be. May raise. */
+void ws_box_push_extras(lua_State *L, int index);
 
 /* The last release lets the collector have it. */
 void ws_box_hold(struct ws_box *box);

@@ -199,7 +199,8 @@ static void peer_pong(struct ws_connection *c, const struct ws_session_event *ev
 {
 	double rtt = -1;
 	if (c->ping_sent_us && ev->len == sizeof c->ping_sent_us && !memcmp(ev->data, &c->ping_sent_us, ev->len)) {
-		rtt = c->rtt = (double)(microseconds() - c->ping_sent_us) / 1e6;
+		rtt = (double)(microseconds() - c->ping_sent_us) / 1e6;
+		c->rtt = (float)rtt;
 		c->ping_sent_us = 0;
 	}
 	c->busy = c->endpoint->handler->on_pong(c, ev->data, ev->len, rtt) == WS_BUSY;

@@ -84,20 +84,20 @@ struct ws_connection {
 	void *user;                    /* the layer above's */
 	char *peer;                    /* its address as text, until on_request has seen it; owned */
 	char *reason;                  /* what on_close will be told; NULL: nothing yet */
-	double rtt;                    /* seconds; negative: not measured yet */
+	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
 	uint16_t close_code;           /* of a peer's Close whose answer waits for on_closing; 0: none */
 	uint16_t refused;              /* HTTP status of our refusal; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
-	bool deciding;                 /* on_request is being answered */
-	bool busy;                     /* a callback waits */
-	bool held;                     /* a message waits for somebody who wants it */
-	bool paused;                   /* by ws_connection_pause */
-	bool stuck;                    /* the kernel has not taken all output */
-	bool drained;                  /* it has now: on_drain is to be called */
-	bool pumping;
-	bool reported;
+	bool deciding : 1;             /* on_request is being answered */
+	bool busy : 1;                 /* a callback waits */
+	bool held : 1;                 /* a message waits for somebody who wants it */
+	bool paused : 1;               /* by ws_connection_pause */
+	bool stuck : 1;                /* the kernel has not taken all output */
+	bool drained : 1;              /* it has now: on_drain is to be called */
+	bool pumping : 1;
+	bool reported : 1;
 };
 
 /*
