@@ -47,6 +47,17 @@ function scene:keep(p)
   return p
 end
 
+--- The answer to bytes that open no WebSocket (peer.read_response). After it comes the end of TCP, and nothing else.
+function scene:refusal(bytes)
+  local p = self:connect()
+  p:send(bytes)
+  local response = assert(p:read_response())
+  local rest, tcp = p:read_rest()
+  if rest ~= "" or tcp ~= "fin" then error(("after the answer: %q, then %s"):format(rest, tcp), 2) end
+  p:drop()
+  return response
+end
+
 --- await(what, condition [, timeout]): waits until the condition holds; the error names what otherwise.
 scene.await = await
 
