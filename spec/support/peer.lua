@@ -15,6 +15,17 @@ local names = { [0] = "continuation", "text", "binary", [8] = "close", [9] = "pi
 
 -- ---- bytes
 
+local function mask(payload, key)
+  if key == "\0\0\0\0" then return payload end
+  local k, parts = { key:byte(1, 4) }, {}
+  for from = 1, #payload, 4096 do -- no more than fits on Lua's stack
+    local bytes = { payload:byte(from, from + 4095) }
+    for i = 1, #bytes do bytes[i] = bytes[i] ~ k[(i - 1) % 4 + 1] end
+    parts[#parts + 1] = string.char(table.unpack(bytes))
+  end
+  return table.concat(parts)
+end
+
 --- The bytes of one frame, masked as a client's unless told otherwise.
 -- @param f opcode (default 1), fin (true), rsv (0: three bits), payload (""), masked (true), key,
 --          length (what is announced, default: the payload's), size (of the length field: 7, 16 or 64 bits)
@@ -29,14 +40,7 @@ function peer.frame(f)
   if size == 16 then head = head .. (">I2"):pack(length) elseif size == 64 then head = head .. (">i8"):pack(length) end
   if not masked then return head .. payload end
   local key = f.key or "\x37\xfa\x21\x3d"
-  local bytes = { payload:byte(1, -1) }
-  if #payload > 5000 then
-    local out = {}
-    for i = 1, #payload do out[i] = string.char(payload:byte(i) ~ key:byte((i - 1) % 4 + 1)) end
-    return head .. key .. table.concat(out)
-  end
-  for i = 1, #bytes do bytes[i] = bytes[i] ~ key:byte((i - 1) % 4 + 1) end
-  return head .. key .. string.char(table.unpack(bytes))
+  return head .. key .. mask(payload, key)
 end
 
 function peer.text(payload) return peer.frame { opcode = 1, payload = payload } end
