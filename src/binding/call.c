@@ -262,7 +262,7 @@ void ws_call_go(lua_State *L, int arguments)
 
 struct ws_task *ws_task_here(lua_State *L, const char *what)
 {
-	struct ws_context *ctx = ws_context_of(L);
+	struct ws_context *ctx = ws_context_alive(L);
 	struct ws_task *task = ctx->running;
 	if (task && task->L == L) {
 		if (!lua_isyieldable(L))

@@ -19,6 +19,14 @@ struct ws_context *ws_context_of(lua_State *L)
 	return ctx;
 }
 
+struct ws_context *ws_context_alive(lua_State *L)
+{
+	struct ws_context *ctx = ws_context_of(L);
+	if (ctx->ending)
+		luaL_error(L, "the Lua state is being closed: nothing can be started or waited for any more");
+	return ctx;
+}
+
 uint64_t ws_context_due(const struct ws_context *ctx, double seconds)
 {
 	static const double far = 1e15; /* ms: 30,000 years */
@@ -50,9 +58,12 @@ void ws_context_end(struct ws_context *ctx)
 	ctx->ending = true;
 	if (!ctx->ran && ctx->servers)
 		fputs("moonsocket: the program ends, but its server never ran: call moonsocket.run() at its end\n", stderr);
-	for (struct ws_box_server *box = ctx->servers; box; box = box->next)
-		for (struct ws_connection *c = box->server->first; c; c = c->next)
+	for (struct ws_box_server *box = ctx->servers; box; box = box->next) {
+		for (struct ws_connection *c = box->server->first; c; c = c->next) {
 			ws_connection_terminate(c, "the Lua state was closed");
+			ws_connection_continue(c); /* a callback that waits will not go on: on_close does not wait for it */
+		}
+	}
 	ws_loop_settle(ctx->loop);
 }
 

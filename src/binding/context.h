@@ -32,6 +32,9 @@ struct ws_context {
 /* The state's context; made by luaopen. */
 struct ws_context *ws_context_of(lua_State *L);
 
+/* The same, for what starts something or waits. Raises where the state is being closed. */
+struct ws_context *ws_context_alive(lua_State *L);
+
 /* Makes it if there is none. Raises. */
 struct ws_context *ws_context_open(lua_State *L);
 

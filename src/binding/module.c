@@ -15,7 +15,7 @@
 /* run(): until nothing is left, or stop(). */
 static int module_run(lua_State *L)
 {
-	struct ws_context *ctx = ws_context_of(L);
+	struct ws_context *ctx = ws_context_alive(L);
 	if (ctx->looping)
 		return luaL_error(L, "run: the loop is running already");
 	ctx->stopped = false;
@@ -35,7 +35,7 @@ static int module_stop(lua_State *L)
 /* step([timeout]): one turn; true while something is left. */
 static int module_step(lua_State *L)
 {
-	struct ws_context *ctx = ws_context_of(L);
+	struct ws_context *ctx = ws_context_alive(L);
 	double seconds = ws_check_seconds(L, 1, 0);
 	if (ctx->looping)
 		return luaL_error(L, "step: the loop is running already");
@@ -49,6 +49,7 @@ static int module_step(lua_State *L)
 static int module_go(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
+	ws_context_alive(L);
 	ws_call_go(L, lua_gettop(L) - 1);
 	return 0;
 }

@@ -180,9 +180,12 @@ void ws_box_server_clear(struct ws_box_server *box)
 	unref(box, &box->anchor);
 }
 
+/* Only a closing state collects one that is anchored. */
 static int server_gc(lua_State *L)
 {
 	struct ws_box_server *box = luaL_checkudata(L, 1, type_name);
+	if (box->anchor != LUA_NOREF)
+		ws_context_end(box->ctx);
 	if (box->ctx->loop)
 		ws_box_server_clear(box);
 	return 0;
@@ -213,7 +216,7 @@ static void on_shutdown(struct ws_server *server)
 /* listen{...} -> server | nil, message, errno */
 int ws_box_server_listen(lua_State *L)
 {
-	struct ws_context *ctx = ws_context_of(L);
+	struct ws_context *ctx = ws_context_alive(L);
 	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = (struct ws_box_server){
 		.ctx = ctx, .anchor = LUA_NOREF, .handlers = LUA_NOREF, .admit = LUA_NOREF, .on_error = LUA_NOREF,
@@ -252,7 +255,10 @@ int ws_box_server_listen(lua_State *L)
 
 static struct ws_box_server *check_server(lua_State *L)
 {
-	return luaL_checkudata(L, 1, type_name);
+	struct ws_box_server *box = luaL_checkudata(L, 1, type_name);
+	if (!box->server)
+		luaL_error(L, "the server has been collected: only a finalizer (__gc) can still see it");
+	return box;
 }
 
 static int server_connections(lua_State *L)

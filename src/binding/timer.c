@@ -30,7 +30,7 @@ static struct handle *of_timer(struct ws_timer *timer)
 
 static void cancel(struct handle *h)
 {
-	if (h->anchor == LUA_NOREF)
+	if (h->anchor == LUA_NOREF || !h->ctx->loop)
 		return;
 	if (h->signal)
 		ws_signal_free(h->signal);
@@ -91,7 +91,7 @@ static struct handle *new_handle(lua_State *L)
 {
 	luaL_checktype(L, 2, LUA_TFUNCTION);
 	struct handle *h = lua_newuserdatauv(L, sizeof *h, 1);
-	*h = (struct handle){ .ctx = ws_context_of(L), .anchor = LUA_NOREF, .pin = LUA_NOREF };
+	*h = (struct handle){ .ctx = ws_context_alive(L), .anchor = LUA_NOREF, .pin = LUA_NOREF };
 	ws_timer_init(&h->timer, on_timer);
 	luaL_setmetatable(L, type_name);
 	lua_pushvalue(L, 2);
@@ -170,9 +170,7 @@ static int handle_cancel(lua_State *L)
 
 static int handle_gc(lua_State *L)
 {
-	struct handle *h = luaL_checkudata(L, 1, type_name);
-	if (h->ctx->loop)
-		cancel(h);
+	cancel(luaL_checkudata(L, 1, type_name));
 	return 0;
 }
 

@@ -45,16 +45,26 @@ void ws_box_release(struct ws_box *box)
 	}
 }
 
+/* What a finalizer of the user's sees that runs after ours. */
+static const struct ws_connection collected = { .session.closing.state = WS_CLOSED, .rtt = -1 };
+
+static bool is_collected(const struct ws_box *box)
+{
+	return box->connection == &collected;
+}
+
 /* An open connection is anchored: only a closing state collects it. */
 static int websocket_gc(lua_State *L)
 {
 	struct ws_box *box = luaL_checkudata(L, 1, type_name);
-	if (!box->connection)
+	if (!box->connection || is_collected(box))
 		return 0;
-	if (!box->ended && box->connection->session.closing.opened)
+	if (box->anchor != LUA_NOREF)
 		ws_context_end(box->server->ctx);
+	box->ended = true;
+	box->final_code = (uint16_t)ws_closing_report(&box->connection->session.closing).code;
 	ws_connection_release(box->connection);
-	box->connection = NULL;
+	box->connection = (struct ws_connection *)&collected;
 	ws_box_server_forget(box->server);
 	return 0;
 }
@@ -116,6 +126,8 @@ static int push_timeout(lua_State *L)
 
 static struct ws_closing_report report_of(const struct ws_box *box)
 {
+	if (is_collected(box))
+		return (struct ws_closing_report){ .code = box->final_code };
 	return ws_closing_report(&box->connection->session.closing);
 }
 
@@ -469,7 +481,8 @@ static int websocket_on_close(lua_State *L)
 {
 	struct ws_box *box = check_box(L);
 	set_handler(L, box, WS_SLOT_CLOSE);
-	if (box->ended && !box->close_told && box->has & 1u << WS_SLOT_CLOSE) {
+	bool late = box->ended && !box->close_told && !is_collected(box);
+	if (late && box->has & 1u << WS_SLOT_CLOSE) {
 		box->close_told = true;
 		lua_getiuservalue(L, 1, WS_SLOT_CLOSE);
 		ws_call_go(L, ws_box_push_end(L, box));

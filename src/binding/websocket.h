@@ -27,7 +27,8 @@ struct ws_box {
 	struct ws_task *closing;          /* tasks in wait_closed() */
 	uint64_t id;
 	int anchor;
-	unsigned holds;                   /* the open connection and every task of its own that waits */
+	uint16_t holds;                   /* the open connection and every task of its own that waits */
+	uint16_t final_code;              /* of one that has been collected */
 	uint16_t has;                     /* which handlers are set on ws itself: 1 << slot */
 	bool discard;                     /* messages that nobody wants are dropped */
 	bool ended;                       /* on_close has had its turn: the report is final */
