@@ -10,26 +10,52 @@ local function origin_judge(origins)
   return function(origin) return allowed[origin:lower()] end
 end
 
+-- The core sets these itself.
+local reserved = { connection = true, upgrade = true, ["content-length"] = true, ["transfer-encoding"] = true }
+
+-- Somebody else's text in it must not begin a line of its own (RFC 9110 section 5.5).
+local function header_line(name, value)
+  if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" or reserved[name:lower()] then
+    error(("authorize returned a header that cannot be sent: %q"):format(tostring(name)), 0)
+  elseif type(value) ~= "string" and type(value) ~= "number" or tostring(value):find "[\0-\8\10-\31\127]" then
+    error(("authorize returned the header %s with a value that cannot be sent"):format(name), 0)
+  end
+  return ("%s: %s\r\n"):format(name, value)
+end
+
 local function header_lines(headers)
   local lines = {}
-  for name, value in pairs(headers or {}) do lines[#lines + 1] = ("%s: %s\r\n"):format(name, value) end
+  for name, value in pairs(headers or {}) do lines[#lines + 1] = header_line(name, value) end
   table.sort(lines)
   return table.concat(lines)
+end
+
+local function is_in(value, first, last)
+  return math.type(value) == "integer" and value >= first and value <= last
+end
+
+local function is_body(value) return value == nil or type(value) == "string" or type(value) == "number" end
+local function is_headers(value) return value == nil or type(value) == "table" end
+
+-- RFC 6455 sections 5.5 and 5.5.1
+local function is_reason(value)
+  return value == nil or type(value) == "string" and #value <= 123 and utf8.len(value)
 end
 
 -- true | status, body, headers | nil, code, reason: as authorize answers, in the form that the core takes.
 local function verdict(answer, second, third)
   if answer == true then
     return true
-  elseif math.type(answer) == "integer" and answer >= 300 and answer <= 599 then
+  elseif is_in(answer, 300, 599) and is_body(second) and is_headers(third) then
     return answer, tostring(second or ""), header_lines(third)
-  elseif answer == nil and math.type(second) == "integer" and second >= 4000 and second <= 4999 then
-    return nil, second, tostring(third or "")
+  elseif answer == nil and is_in(second, 4000, 4999) and is_reason(third) then
+    return nil, second, third or ""
   elseif not answer and second == nil then
     return 403, "not authorized", ""
   end
-  error(("authorize returned %s, %s: true, or a status from 300 to 599 with a body and headers, or nil and a code "
-    .. "from 4000 to 4999 with a reason expected"):format(tostring(answer), tostring(second)))
+  error(("authorize returned %s, %s, %s: true, or a status from 300 to 599 with a body and a table of headers, or nil "
+    .. "and a code from 4000 to 4999 with a reason (UTF-8, at most 123 bytes) expected"):format(
+    tostring(answer), tostring(second), tostring(third)), 0)
 end
 
 --- @return function(request) for the core, or nil where there is nothing to judge in Lua
