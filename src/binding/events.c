@@ -200,7 +200,7 @@ static void closing_finished(struct ws_task *task, bool ok)
 	if (ok && lua_isinteger(task->L, -2)) {
 		bool text = lua_type(task->L, -1) == LUA_TSTRING;
 		const char *reason = text ? lua_tolstring(task->L, -1, &len) : NULL;
-		ws_connection_answer(box->connection, (unsigned)lua_tointeger(task->L, -2), reason, len);
+		ws_connection_close(box->connection, (unsigned)lua_tointeger(task->L, -2), reason, len);
 	}
 	event_finished(task, ok);
 }

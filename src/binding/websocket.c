@@ -326,7 +326,7 @@ static int websocket_close(lua_State *L)
 	struct ws_box *box = check_box(L);
 	const char *reason;
 	size_t len;
-	if (!is_open(box))
+	if (!ws_connection_may_close(box->connection))
 		return push_closed(L, box);
 	unsigned code = ws_check_close(L, 2, &reason, &len);
 	ws_connection_close(box->connection, code, reason, len);

@@ -44,7 +44,7 @@ struct ws_connection_handler {
 	enum ws_done (*on_ping)(struct ws_connection *c, const uint8_t *data, size_t len);
 	/* rtt: seconds since the ping of our heartbeat that it answers; negative: it answers none. */
 	enum ws_done (*on_pong)(struct ws_connection *c, const uint8_t *data, size_t len, double rtt);
-	/* Before the answer to the peer's Close, which ws_connection_answer may change; may be left out (NULL). */
+	/* Before the answer to the peer's Close, which ws_connection_close may give; may be left out (NULL). */
 	enum ws_done (*on_closing)(struct ws_connection *c, unsigned code, const uint8_t *reason, size_t len);
 	/* The kernel has taken all that was queued, after it had not. */
 	enum ws_done (*on_drain)(struct ws_connection *c);
@@ -79,14 +79,13 @@ struct ws_connection {
 	struct ws_connection *prev, *next; /* in its server's list */
 	struct ws_heartbeat heartbeat;
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
-	uint64_t deadline;             /* ms: of the handshake, of the answer to the peer's Close, of the end */
+	uint64_t deadline;             /* ms: of the handshake, of closing */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
 	char *peer;                    /* its address as text, until on_request has seen it; owned */
 	char *reason;                  /* what on_close will be told; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
-	uint16_t close_code;           /* of a peer's Close whose answer waits for on_closing; 0: none */
 	uint16_t refused;              /* HTTP status of our refusal; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
@@ -132,17 +131,17 @@ int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void 
  */
 int ws_connection_ping(struct ws_connection *c, const void *data, size_t len);
 
-/* Starts the closing handshake; code 1000-4999 as ws_code_on_wire, or 1005. 0 or WS_ERROR_CLOSED. */
+/* Whether we may still send a Close frame. */
+bool ws_connection_may_close(const struct ws_connection *c);
+
+/* Starts the closing handshake, or answers the peer's; code as ws_code_on_wire, or 1005. 0 or WS_ERROR_CLOSED. */
 int ws_connection_close(struct ws_connection *c, unsigned code, const char *reason, size_t len);
 
-/* Fails it (7.1.7) for a reason of ours: 1008 or 1011. Nothing happens unless it is open. */
+/* Fails it (7.1.7) for a reason of ours: 1008 or 1011. Nothing happens once our Close frame has gone. */
 void ws_connection_fail(struct ws_connection *c, unsigned code, const char *why);
 
 /* Drops TCP now, in every state. why: for the reason; NULL: "terminated". */
 void ws_connection_terminate(struct ws_connection *c, const char *why);
-
-/* What on_closing wants to be answered; code as for ws_connection_close. */
-void ws_connection_answer(struct ws_connection *c, unsigned code, const char *reason, size_t len);
 
 /* The callback that was WS_BUSY is over. */
 void ws_connection_continue(struct ws_connection *c);

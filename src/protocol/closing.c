@@ -6,6 +6,8 @@
 /* From here on input is only drained: 5.5.1 and 7.1.7 forbid to process data after the peer's Close or a failure. */
 static unsigned stop_messages(struct ws_closing *c)
 {
+	if (c->messages_stopped)
+		return 0;
 	c->messages_stopped = true;
 	return WS_ORDER_STOP_MESSAGES;
 }
@@ -29,10 +31,21 @@ static unsigned finish(struct ws_closing *c)
 	return WS_ORDER_FINISH;
 }
 
-/* 7.1.1: the server closes TCP first, the client waits for it. */
+/* 7.1.1: the server closes TCP first, the client waits for it, unless that has happened already. */
 static unsigned both_closed(struct ws_closing *c)
 {
-	return stop_messages(c) | (c->role == WS_SERVER ? end(c) : WS_ORDER_DEADLINE);
+	return stop_messages(c) | (c->role == WS_SERVER || c->fin_received ? end(c) : WS_ORDER_DEADLINE);
+}
+
+bool ws_closing_owes_answer(const struct ws_closing *c)
+{
+	return c->state == WS_CLOSING && c->received && !c->sent;
+}
+
+/* 5.5.1: an endpoint that gets a Close frame answers it, if it has not sent one itself. */
+static unsigned answer_peer(struct ws_closing *c, unsigned code)
+{
+	return send_close(c, code) | both_closed(c);
 }
 
 /* 7.1.7: the Close frame says why, nothing is processed any more, TCP ends without waiting for an answer. */
@@ -67,7 +80,10 @@ static unsigned step_open(struct ws_closing *c, enum ws_closing_event event, uns
 	case WS_CLOSING_PEER_CLOSE:
 		c->received = (uint16_t)code;
 		c->by = WS_BY_PEER;
-		return send_close(c, answer) | both_closed(c);
+		if (answer)
+			return answer_peer(c, answer);
+		c->state = WS_CLOSING;
+		return stop_messages(c) | WS_ORDER_DEADLINE;
 	case WS_CLOSING_LOCAL_CLOSE:
 		c->by = WS_BY_LOCAL;
 		return send_close(c, code);
@@ -101,22 +117,24 @@ static unsigned step_closing(struct ws_closing *c, enum ws_closing_event event, 
 			return 0;
 		c->received = (uint16_t)code;
 		return both_closed(c);
+	case WS_CLOSING_LOCAL_CLOSE:
+	case WS_CLOSING_LOCAL_FAILURE:
+		return ws_closing_owes_answer(c) ? answer_peer(c, code) : 0;
 	case WS_CLOSING_PROTOCOL_FAILURE: /* our one Close frame has gone with another code */
 		return c->messages_stopped ? 0 : stop_messages(c) | end(c);
 	case WS_CLOSING_EOF:
-		if (c->fin_received)
-			return 0;
 		c->fin_received = true;
 		if (c->fin_sent)
 			return finish(c);
-		return c->end_ordered ? 0 : stop_messages(c) | end(c);
+		return c->end_ordered || ws_closing_owes_answer(c) ? 0 : stop_messages(c) | end(c);
 	case WS_CLOSING_FIN_SENT:
 		if (!c->end_ordered)
 			return 0;
 		c->fin_sent = true;
 		return c->fin_received ? finish(c) : 0;
+	case WS_CLOSING_DEADLINE: /* whoever was asked for an answer had all the time there is */
+		return ws_closing_owes_answer(c) ? answer_peer(c, c->received) : finish(c);
 	case WS_CLOSING_ERROR:
-	case WS_CLOSING_DEADLINE:
 		return finish(c);
 	case WS_CLOSING_TERMINATE:
 		return finish(c) | WS_ORDER_ABORT;

@@ -15,7 +15,7 @@ enum ws_by { WS_BY_NETWORK, WS_BY_PEER, WS_BY_LOCAL };
 enum ws_closing_event {
 	WS_CLOSING_OPENED,           /* the opening handshake is done */
 	WS_CLOSING_PEER_CLOSE,       /* a valid Close frame came; code: 1005 if it carried none */
-	WS_CLOSING_LOCAL_CLOSE,      /* we want to close with this code: close(), shutdown, idle timeout */
+	WS_CLOSING_LOCAL_CLOSE,      /* we want to close with this code: close(), shutdown, idle timeout, a late answer */
 	WS_CLOSING_PROTOCOL_FAILURE, /* what the peer sent cannot be gone on with: 1002, 1003, 1007, 1009 */
 	WS_CLOSING_LOCAL_FAILURE,    /* we cannot go on: overflow and rate 1008, a callback raised 1011 */
 	WS_CLOSING_HEARTBEAT_LOST,   /* no pong in time */
@@ -51,6 +51,9 @@ struct ws_closing {
 	uint16_t failed_with;    /* the code of our failing the connection that went out in a Close frame; 0: none */
 };
 
+/* Whether the peer's Close has not been answered yet. */
+bool ws_closing_owes_answer(const struct ws_closing *c);
+
 /* What on_close tells, but for the reason. */
 struct ws_closing_report {
 	unsigned code;
@@ -61,8 +64,8 @@ struct ws_closing_report {
 
 /*
  * Takes the event in and returns orders (enum ws_closing_order, or'ed). code: of PEER_CLOSE, LOCAL_CLOSE and the two
- * failures, else 0. answer: the code to answer PEER_CLOSE with (usually the same), else 0. Events that mean nothing in
- * the present state return 0 and change nothing.
+ * failures, else 0. answer: the code to answer PEER_CLOSE with (usually the same); 0: somebody is being asked, and
+ * LOCAL_CLOSE will follow, or the deadline. Events that mean nothing in the present state return 0 and change nothing.
  */
 unsigned ws_closing_step(struct ws_closing *c, enum ws_closing_event event, unsigned code, unsigned answer);
 

@@ -1,0 +1,63 @@
+/* What the files of a connection share: connection, ending, pump, deadline. */
+#ifndef WS_ENDPOINT_CONNECTION_PRIVATE_H
+#define WS_ENDPOINT_CONNECTION_PRIVATE_H
+
+#include "endpoint/connection.h"
+
+/* ---- connection.c */
+
+/* ms of the loop's clock; microseconds of the same clock, read now. */
+uint64_t ws_connection_now(const struct ws_connection *c);
+uint64_t ws_connection_microseconds(void);
+
+/* Queues one frame. As ws_transport_write. */
+int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, const void *data, size_t len);
+
+/* Sends a Ping whose Pong will tell the round trip's time. As above. */
+int ws_connection_timed_ping(struct ws_connection *c);
+
+/* To be called after anything that happened: reading, output and the timer follow the state. */
+void ws_connection_settle(struct ws_connection *c);
+
+/* ---- ending.c */
+
+/* The reason that on_close will be told is the peer's text from now on. */
+void ws_ending_set_reason(struct ws_connection *c, const void *text, size_t len);
+void ws_ending_free_reason(struct ws_connection *c);
+
+/* Steps the closing state machine; reason: of our Close frame, if it orders one. */
+void ws_ending_step(struct ws_connection *c, enum ws_closing_event event, unsigned code, unsigned answer,
+                    const char *reason, size_t len);
+
+/* An event that a sentence explains: the reason, unless there is one already, on the wire as well as in on_close. */
+void ws_ending_step_why(struct ws_connection *c, enum ws_closing_event event, unsigned code, const char *why);
+
+/* Ends it in whatever state it is. */
+void ws_ending_out_of_memory(struct ws_connection *c);
+
+/* Tells the server and, if it had opened, on_close. Once, and the last thing that happens. */
+void ws_ending_report(struct ws_connection *c);
+
+/* ---- pump.c */
+
+/* Takes in at most one recv: the loop comes back while there is more. */
+void ws_pump(struct ws_connection *c);
+
+/* Whether what has come is looked at now. */
+bool ws_pump_reading(const struct ws_connection *c);
+
+/* Answers the peer's Close, if that has not been done: what on_closing said, or nobody. */
+void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *reason, size_t len);
+
+/* The transport has failed. */
+void ws_pump_error(struct ws_connection *c);
+
+/* ---- deadline.c */
+
+/* ms: when something is due if nothing happens; WS_NEVER. */
+uint64_t ws_deadline_next(const struct ws_connection *c);
+
+/* The connection's timer has fired, perhaps too early. */
+void ws_deadline_passed(struct ws_connection *c);
+
+#endif

@@ -1,0 +1,108 @@
+/* The one deadline of a connection: when to look next, and what is due then. */
+#include <stdio.h>
+#include <string.h>
+
+#include "endpoint/connection_private.h"
+#include "endpoint/opening.h"
+#include "protocol/code.h"
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t send_due(const struct ws_connection *c)
+{
+	uint32_t timeout = c->endpoint->options.send_timeout;
+	return c->stuck && timeout ? c->transport.progress_at + timeout : WS_NEVER;
+}
+
+static uint64_t idle_due(const struct ws_connection *c)
+{
+	uint32_t timeout = c->endpoint->options.idle_timeout;
+	return timeout ? c->message_at + timeout : WS_NEVER;
+}
+
+/* A closing handshake behind a long queue lasts as long as the queue moves. */
+static uint64_t close_due(const struct ws_connection *c)
+{
+	uint64_t moved = c->transport.progress_at + c->endpoint->options.close_timeout;
+	return c->stuck && moved > c->deadline ? moved : c->deadline;
+}
+
+uint64_t ws_deadline_next(const struct ws_connection *c)
+{
+	if (ws_connection_state(c) == WS_CONNECTING)
+		return c->deadline;
+	if (ws_connection_state(c) == WS_CLOSING)
+		return close_due(c);
+	uint64_t due = ws_heartbeat_due(&c->heartbeat, &c->endpoint->options.heartbeat, c->transport.read_at);
+	return earlier(earlier(due, send_due(c)), idle_due(c));
+}
+
+/* Seconds for a sentence: "10 s", "0.25 s". */
+static void why_seconds(char why[WS_WHY_SIZE], const char *what, uint32_t ms)
+{
+	snprintf(why, WS_WHY_SIZE, "%s %g s", what, (double)ms / 1000);
+}
+
+static void beat(struct ws_connection *c)
+{
+	const struct ws_heartbeat_options *options = &c->endpoint->options.heartbeat;
+	char why[WS_WHY_SIZE];
+	switch (ws_heartbeat_check(&c->heartbeat, options, c->transport.read_at, ws_connection_now(c))) {
+	case WS_HEARTBEAT_FINE:
+		break;
+	case WS_HEARTBEAT_PING:
+		ws_connection_timed_ping(c);
+		ws_heartbeat_sent(&c->heartbeat, ws_connection_now(c));
+		break;
+	case WS_HEARTBEAT_LOST:
+		why_seconds(why, "no pong within", options->timeout);
+		ws_ending_step_why(c, WS_CLOSING_HEARTBEAT_LOST, 0, why);
+		break;
+	}
+}
+
+static void open_deadline(struct ws_connection *c)
+{
+	const struct ws_connection_options *options = &c->endpoint->options;
+	char why[WS_WHY_SIZE];
+	if (ws_connection_now(c) >= send_due(c)) {
+		why_seconds(why, "the peer took no data for", options->send_timeout);
+		ws_ending_step_why(c, WS_CLOSING_SEND_STALLED, 0, why);
+	} else if (ws_connection_now(c) >= idle_due(c)) {
+		why_seconds(why, "no message for", options->idle_timeout);
+		ws_ending_step(c, WS_CLOSING_LOCAL_CLOSE, WS_CODE_GOING_AWAY, 0, why, strlen(why));
+	} else {
+		beat(c);
+	}
+}
+
+static void handshake_deadline(struct ws_connection *c)
+{
+	static const char late[] = "the opening handshake took too long";
+	if (c->refused)
+		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
+	else
+		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
+}
+
+void ws_deadline_passed(struct ws_connection *c)
+{
+	char why[WS_WHY_SIZE];
+	if (ws_connection_state(c) == WS_CLOSED) { /* a callback that waits has held the report up for long enough */
+		ws_ending_report(c);
+	} else if (ws_connection_state(c) == WS_OPEN) {
+		open_deadline(c);
+	} else if (ws_connection_now(c) < ws_deadline_next(c)) {
+		return;
+	} else if (ws_connection_state(c) == WS_CONNECTING) {
+		handshake_deadline(c);
+	} else if (ws_closing_owes_answer(&c->session.closing)) {
+		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
+	} else {
+		why_seconds(why, "closing handshake timed out after", c->endpoint->options.close_timeout);
+		ws_ending_step_why(c, WS_CLOSING_DEADLINE, 0, why);
+	}
+}

@@ -1,0 +1,108 @@
+/* The one place that steps the closing state machine, carries its orders out, finishes and reports. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "endpoint/connection_private.h"
+#include "protocol/code.h"
+
+static const char no_memory[] = "out of memory";
+
+/* ---- the reason */
+
+void ws_ending_free_reason(struct ws_connection *c)
+{
+	if (c->reason != no_memory)
+		free(c->reason);
+	c->reason = NULL;
+}
+
+void ws_ending_set_reason(struct ws_connection *c, const void *text, size_t len)
+{
+	ws_ending_free_reason(c);
+	c->reason = malloc(len + 1);
+	if (!c->reason) {
+		c->reason = (char *)no_memory;
+		len = sizeof no_memory - 1;
+	} else {
+		if (len)
+			memcpy(c->reason, text, len);
+		c->reason[len] = '\0';
+	}
+	c->reason_len = (uint8_t)len;
+}
+
+/* What happened first is the reason; a Close frame of the peer goes over it (set_reason). */
+static void set_why(struct ws_connection *c, const char *why)
+{
+	size_t len = strlen(why);
+	if (!c->reason)
+		ws_ending_set_reason(c, why, len < UINT8_MAX ? len : UINT8_MAX);
+}
+
+/* ---- the end */
+
+static void write_close(struct ws_connection *c, const char *reason, size_t len)
+{
+	uint8_t payload[WS_CONTROL_PAYLOAD];
+	size_t size = ws_session_close_payload(payload, c->session.closing.sent, reason, len);
+	ws_connection_write_frame(c, WS_CLOSE, payload, size);
+}
+
+static void finish(struct ws_connection *c, bool abort)
+{
+	/* A FIN would make what we could not send look complete. */
+	if (abort || ws_transport_buffered(&c->transport) > 0)
+		ws_transport_abort(&c->transport);
+	else
+		ws_transport_close(&c->transport);
+	c->deciding = false;
+	if (c->busy)
+		ws_timer_start(c->endpoint->loop, &c->timer, ws_connection_now(c) + c->endpoint->options.close_timeout);
+	else
+		ws_timer_stop(c->endpoint->loop, &c->timer);
+	ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
+void ws_ending_step(struct ws_connection *c, enum ws_closing_event event, unsigned code, unsigned answer,
+                    const char *reason, size_t len)
+{
+	unsigned orders = ws_closing_step(&c->session.closing, event, code, answer);
+	if (orders & WS_ORDER_SEND_CLOSE)
+		write_close(c, reason, len);
+	if (orders & WS_ORDER_END)
+		ws_transport_end(&c->transport);
+	if (orders & WS_ORDER_DEADLINE)
+		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+	if (orders & WS_ORDER_FINISH)
+		finish(c, orders & WS_ORDER_ABORT);
+}
+
+void ws_ending_step_why(struct ws_connection *c, enum ws_closing_event event, unsigned code, const char *why)
+{
+	set_why(c, why);
+	ws_ending_step(c, event, code, 0, why, strlen(why));
+}
+
+void ws_ending_out_of_memory(struct ws_connection *c)
+{
+	if (ws_connection_state(c) == WS_CONNECTING)
+		ws_ending_step_why(c, WS_CLOSING_TERMINATE, 0, no_memory);
+	else
+		ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, WS_CODE_INTERNAL_ERROR, no_memory);
+}
+
+void ws_ending_report(struct ws_connection *c)
+{
+	c->reported = true;
+	ws_timer_stop(c->endpoint->loop, &c->timer);
+	ws_session_clear(&c->session);
+	c->endpoint->on_finished(c);
+	if (c->session.closing.opened) {
+		struct ws_closing_report r = ws_closing_report(&c->session.closing);
+		if (!c->reason)
+			ws_ending_set_reason(c, "", 0);
+		c->endpoint->handler->on_close(c, &r, c->reason, c->reason_len);
+	}
+	ws_loop_release(c->endpoint->loop);
+	ws_connection_release(c);
+}

@@ -1,0 +1,183 @@
+/* The pump: what has come in becomes calls of the handler, one at a time, until something must be waited for. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "endpoint/connection_private.h"
+#include "endpoint/opening.h"
+#include "error.h"
+
+/* ---- what the peer's frames lead to */
+
+void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *reason, size_t len)
+{
+	if (ws_closing_owes_answer(&c->session.closing))
+		ws_ending_step(c, WS_CLOSING_LOCAL_CLOSE, code, 0, reason, len);
+}
+
+/* 5.5.1: answered with the code that came, unless on_closing wants another. The answer says no reason of its own. */
+static void peer_close(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	bool ask = ws_connection_state(c) == WS_OPEN && c->endpoint->handler->on_closing;
+	ws_ending_set_reason(c, ev->data, ev->len);
+	ws_ending_step(c, WS_CLOSING_PEER_CLOSE, ev->code, ask ? 0 : ev->code, NULL, 0);
+	if (!ask)
+		return;
+	c->busy = c->endpoint->handler->on_closing(c, ev->code, (const uint8_t *)c->reason, c->reason_len) == WS_BUSY;
+	if (!c->busy)
+		ws_pump_answer_close(c, ev->code, NULL, 0);
+}
+
+/* 5.5.3: a Pong with the same payload. A peer that pings without reading gets no more than the queue may hold. */
+static void peer_ping(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	if (ws_transport_buffered(&c->transport) <= c->endpoint->options.max_buffered && !c->session.closing.sent)
+		ws_connection_write_frame(c, WS_PONG, ev->data, ev->len);
+	c->busy = c->endpoint->handler->on_ping(c, ev->data, ev->len) == WS_BUSY;
+}
+
+static void peer_pong(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	double rtt = -1;
+	if (c->ping_sent_us && ev->len == sizeof c->ping_sent_us && !memcmp(ev->data, &c->ping_sent_us, ev->len)) {
+		rtt = (double)(ws_connection_microseconds() - c->ping_sent_us) / 1e6;
+		c->rtt = (float)rtt;
+		c->ping_sent_us = 0;
+	}
+	c->busy = c->endpoint->handler->on_pong(c, ev->data, ev->len, rtt) == WS_BUSY;
+}
+
+static void peer_message(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	c->message_at = ws_connection_now(c);
+	c->endpoint->stats.messages_in++;
+	c->endpoint->stats.bytes_in += ev->len;
+	c->busy = c->endpoint->handler->on_message(c, ev->kind, ev->data, ev->len) == WS_BUSY;
+}
+
+static void dispatch(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	switch (ev->type) {
+	case WS_SESSION_MESSAGE:
+		peer_message(c, ev);
+		break;
+	case WS_SESSION_PING:
+		if (!c->busy)
+			peer_ping(c, ev);
+		break;
+	case WS_SESSION_PONG:
+		if (!c->busy)
+			peer_pong(c, ev);
+		break;
+	case WS_SESSION_CLOSE:
+		peer_close(c, ev);
+		break;
+	case WS_SESSION_FAILURE:
+		ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, ev->code, ev->why);
+		break;
+	case WS_SESSION_HELD:
+		c->held = true;
+		break;
+	}
+}
+
+/* ---- the pump */
+
+/* After our own Close the handshake must not wait for a consumer: 1.4 lets messages be dropped from then on. */
+static enum ws_session_mode mode(const struct ws_connection *c)
+{
+	if (ws_connection_state(c) == WS_CLOSING && (c->busy || c->mode == WS_SESSION_HOLD))
+		return WS_SESSION_DISCARD;
+	return (enum ws_session_mode)c->mode;
+}
+
+bool ws_pump_reading(const struct ws_connection *c)
+{
+	switch (ws_connection_state(c)) {
+	case WS_CONNECTING:
+		return !c->deciding;
+	case WS_OPEN:
+		return !c->busy && !c->paused && !(c->held && c->mode == WS_SESSION_HOLD);
+	case WS_CLOSING:
+		return true;
+	case WS_CLOSED:
+		break;
+	}
+	return false;
+}
+
+/* Advances data over what the frames in it take up, until something must be waited for. */
+static void take_frames(struct ws_connection *c, uint8_t **data, size_t *len)
+{
+	struct ws_session_event ev;
+	while (*len > 0 && ws_pump_reading(c) && !c->session.closing.messages_stopped) {
+		c->held = false;
+		int e = ws_session_next(&c->session, mode(c), data, len, &ev);
+		if (e == WS_AGAIN)
+			return;
+		if (e == 0)
+			dispatch(c, &ev);
+		else
+			ws_ending_out_of_memory(c);
+	}
+}
+
+/* A pipelined request behind a refused one is never read. Returns whether the rest must wait. */
+static bool take_head(struct ws_connection *c, uint8_t **data, size_t *len)
+{
+	long used = ws_opening_input(c, (const char *)*data, *len);
+	if (used == WS_AGAIN)
+		return true;
+	if (used > 0) {
+		*data += used;
+		*len -= (size_t)used;
+	}
+	return false;
+}
+
+static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
+{
+	bool wait = false;
+	ws_heartbeat_alive(&c->heartbeat);
+	if (ws_connection_state(c) == WS_CONNECTING && !c->refused)
+		wait = take_head(c, &data, &len);
+	if (!wait && ws_connection_state(c) != WS_CONNECTING)
+		take_frames(c, &data, &len);
+	bool drain = c->refused || c->session.closing.messages_stopped || ws_connection_state(c) == WS_CLOSED;
+	if (len > 0 && !drain && ws_transport_keep(&c->transport, data, len) != 0)
+		ws_ending_out_of_memory(c);
+}
+
+/* The system's message, as part of a sentence. */
+void ws_pump_error(struct ws_connection *c)
+{
+	char why[WS_WHY_SIZE];
+	snprintf(why, sizeof why, "%s", strerror(c->transport.error));
+	why[0] = (char)tolower((unsigned char)why[0]);
+	ws_ending_step_why(c, WS_CLOSING_ERROR, 0, why);
+}
+
+static const char *eof_reason(const struct ws_connection *c)
+{
+	return c->session.closing.sent ? "connection closed by the peer before it answered our Close frame"
+	                               : "connection closed by the peer without a Close frame";
+}
+
+void ws_pump(struct ws_connection *c)
+{
+	ws_connection_hold(c);
+	c->pumping = true;
+	if (ws_pump_reading(c)) {
+		uint8_t *data;
+		long n = ws_transport_read(&c->transport, &data);
+		if (n > 0)
+			take_input(c, data, (size_t)n);
+		else if (n == 0)
+			ws_ending_step_why(c, WS_CLOSING_EOF, 0, eof_reason(c));
+		else if (n == WS_ERROR_SYSTEM)
+			ws_pump_error(c);
+	}
+	c->pumping = false;
+	ws_connection_settle(c);
+	ws_connection_release(c);
+}
