@@ -191,11 +191,11 @@ static bool message_next(const struct ws_session *s, const uint8_t *data)
 int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
                     struct ws_session_event *event)
 {
-	if (s->delivered)
-		assembly_release(s);
 	while (*len > 0) {
 		struct ws_frame frame;
 		struct ws_piece piece;
+		if (s->delivered)
+			assembly_release(s);
 		if (mode == WS_SESSION_HOLD && message_next(s, *data)) {
 			event->type = WS_SESSION_HELD;
 			return 0;
