@@ -106,7 +106,7 @@ static void admit_to_close(struct ws_box *box, unsigned code, const char *reason
 		ws_box_release(box);
 		return;
 	}
-	box->close_told = true;
+	box->turned_away = true;
 	ws_connection_close(box->connection, code, reason, len);
 }
 

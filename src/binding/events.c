@@ -35,7 +35,8 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 
 bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot)
 {
-	return (box->has | box->server->has) & 1u << slot;
+	unsigned has = box->has | (box->turned_away ? 0 : box->server->has);
+	return has & 1u << slot;
 }
 
 /* An error goes to ws's own on_error, else to the callback table's, else to the server's. */

@@ -33,6 +33,7 @@ struct ws_box {
 	bool discard;                     /* messages that nobody wants are dropped */
 	bool ended;                       /* on_close has had its turn: the report is final */
 	bool close_told;                  /* an on_close has been called */
+	bool turned_away;                 /* authorize closed it: to the callback table it never opened */
 	uint8_t peer_len;
 	uint16_t subprotocol_len;         /* 0: none was agreed on */
 	uint32_t subprotocol_at;          /* where it stands in the head */
