@@ -40,6 +40,7 @@ build = {
         "src/binding/call.c",
         "src/binding/context.c",
         "src/binding/events.c",
+        "src/binding/fields.c",
         "src/binding/module.c",
         "src/binding/request.c",
         "src/binding/server.c",

@@ -6,11 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Registers a metatable of that name with the metamethods and, at __index where index is NULL, the methods. */
+/*
+ * Registers a metatable of that name. Every function has the metatable as upvalue 1, for ws_check_self; __index is a
+ * function of metamethods with the table of methods as upvalue 2, or that table itself.
+ */
 void ws_type_register(lua_State *L, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
 
-/* The registry's table of the type's methods by name, on the stack. */
-void ws_type_push_methods(lua_State *L, const char *name);
+/* The userdata at index 1, which must be of the type. Raises. */
+void *ws_check_self(lua_State *L, const char *name);
 
 /* A number of seconds, at least 0; the default where it is absent or nil. Raises. */
 double ws_check_seconds(lua_State *L, int index, double otherwise);

@@ -183,7 +183,7 @@ void ws_box_server_clear(struct ws_box_server *box)
 /* Only a closing state collects one that is anchored. */
 static int server_gc(lua_State *L)
 {
-	struct ws_box_server *box = luaL_checkudata(L, 1, type_name);
+	struct ws_box_server *box = ws_check_self(L, type_name);
 	if (box->anchor != LUA_NOREF)
 		ws_context_end(box->ctx);
 	if (box->ctx->loop)
@@ -255,7 +255,7 @@ int ws_box_server_listen(lua_State *L)
 
 static struct ws_box_server *check_server(lua_State *L)
 {
-	struct ws_box_server *box = luaL_checkudata(L, 1, type_name);
+	struct ws_box_server *box = ws_check_self(L, type_name);
 	if (!box->server)
 		luaL_error(L, "the server has been collected: only a finalizer (__gc) can still see it");
 	return box;
@@ -413,12 +413,12 @@ static int server_stats(lua_State *L)
 
 /* ---- fields */
 
-/* Upvalue 1: the methods. address and port stay known after the listener is gone: the Lua side keeps them. */
+/* Upvalue 2: the methods. address and port stay known after the listener is gone: the Lua side keeps them. */
 static int server_index(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
 	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+	if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
 		return 1;
 	const char *name = lua_tostring(L, 2);
 	const struct ws_listener *listener = box->server->listener;
@@ -446,6 +446,7 @@ void ws_box_server_register(lua_State *L)
 {
 	static const luaL_Reg metamethods[] = {
 		{ "__gc", server_gc },
+		{ "__index", server_index },
 		{ "__tostring", server_tostring },
 		{ NULL, NULL },
 	};
@@ -459,9 +460,4 @@ void ws_box_server_register(lua_State *L)
 		{ NULL, NULL },
 	};
 	ws_type_register(L, type_name, metamethods, methods);
-	luaL_getmetatable(L, type_name);
-	ws_type_push_methods(L, type_name);
-	lua_pushcclosure(L, server_index, 1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
 }

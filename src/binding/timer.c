@@ -164,13 +164,13 @@ int ws_module_on_signal(lua_State *L)
 
 static int handle_cancel(lua_State *L)
 {
-	cancel(luaL_checkudata(L, 1, type_name));
+	cancel(ws_check_self(L, type_name));
 	return 0;
 }
 
 static int handle_gc(lua_State *L)
 {
-	cancel(luaL_checkudata(L, 1, type_name));
+	cancel(ws_check_self(L, type_name));
 	return 0;
 }
 
@@ -255,8 +255,4 @@ void ws_timer_register(lua_State *L)
 	static const luaL_Reg metamethods[] = { { "__gc", handle_gc }, { NULL, NULL } };
 	static const luaL_Reg methods[] = { { "cancel", handle_cancel }, { NULL, NULL } };
 	ws_type_register(L, type_name, metamethods, methods);
-	luaL_getmetatable(L, type_name);
-	ws_type_push_methods(L, type_name);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
 }

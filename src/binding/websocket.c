@@ -1,15 +1,15 @@
-/* ws: its methods and fields. */
+/* ws: its life and its methods. */
 #include "binding/websocket.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "binding/box.h"
-#include "binding/request.h"
+#include "binding/fields.h"
 #include "error.h"
 #include "protocol/code.h"
 
-static const char type_name[] = "moonsocket.websocket";
+const char ws_box_type[] = "moonsocket.websocket";
 
 /* ---- the userdata's life */
 
@@ -23,7 +23,7 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_
 	};
 	memcpy(box->bytes, head.data, head.len);
 	memcpy(box->bytes + head.len, c->peer, peer_len);
-	luaL_setmetatable(L, type_name);
+	luaL_setmetatable(L, ws_box_type);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
 	server->boxes++;
@@ -56,7 +56,7 @@ static bool is_collected(const struct ws_box *box)
 /* An open connection is anchored: only a closing state collects it. */
 static int websocket_gc(lua_State *L)
 {
-	struct ws_box *box = luaL_checkudata(L, 1, type_name);
+	struct ws_box *box = ws_check_self(L, ws_box_type);
 	if (!box->connection || is_collected(box))
 		return 0;
 	if (box->anchor != LUA_NOREF)
@@ -69,9 +69,9 @@ static int websocket_gc(lua_State *L)
 	return 0;
 }
 
-static struct ws_box *check_box(lua_State *L)
+struct ws_box *ws_box_check(lua_State *L)
 {
-	return luaL_checkudata(L, 1, type_name);
+	return ws_check_self(L, ws_box_type);
 }
 
 /* ---- waiting */
@@ -124,7 +124,7 @@ static int push_timeout(lua_State *L)
 	return 2;
 }
 
-static struct ws_closing_report report_of(const struct ws_box *box)
+struct ws_closing_report ws_box_report(const struct ws_box *box)
 {
 	if (is_collected(box))
 		return (struct ws_closing_report){ .code = box->final_code };
@@ -134,7 +134,7 @@ static struct ws_closing_report report_of(const struct ws_box *box)
 /* While the closing handshake goes on, the code that we sent is the best that is known. */
 static unsigned end_code(const struct ws_box *box)
 {
-	struct ws_closing_report report = report_of(box);
+	struct ws_closing_report report = ws_box_report(box);
 	return !box->ended && report.sent ? report.sent : report.code;
 }
 
@@ -155,7 +155,7 @@ static int push_error(lua_State *L, const struct ws_box *box, int error)
 	return 2;
 }
 
-static void push_reason(lua_State *L, const struct ws_box *box)
+void ws_box_push_reason(lua_State *L, const struct ws_box *box)
 {
 	lua_pushlstring(L, box->connection->reason, box->connection->reason_len);
 }
@@ -168,10 +168,10 @@ static void set_code(lua_State *L, const char *field, unsigned code)
 	lua_setfield(L, -2, field);
 }
 
-static void push_info(lua_State *L, const struct ws_box *box)
+void ws_box_push_info(lua_State *L, const struct ws_box *box)
 {
 	static const char *const by[] = { "network", "peer", "local" };
-	struct ws_closing_report report = report_of(box);
+	struct ws_closing_report report = ws_box_report(box);
 	lua_createtable(L, 0, 5);
 	lua_pushboolean(L, report.clean);
 	lua_setfield(L, -2, "clean");
@@ -187,9 +187,9 @@ static void push_info(lua_State *L, const struct ws_box *box)
 
 int ws_box_push_end(lua_State *L, const struct ws_box *box)
 {
-	lua_pushinteger(L, report_of(box).code);
-	push_reason(L, box);
-	push_info(L, box);
+	lua_pushinteger(L, ws_box_report(box).code);
+	ws_box_push_reason(L, box);
+	ws_box_push_info(L, box);
 	return 3;
 }
 
@@ -217,7 +217,7 @@ static int wait_to_send(lua_State *L, struct ws_box *box)
 
 static int websocket_send(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	size_t len;
 	if (!is_open(box))
 		return push_closed(L, box);
@@ -237,7 +237,7 @@ static int websocket_send(lua_State *L)
 
 static int drain_end(lua_State *L, int status, lua_KContext ctx)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	(void)ctx;
 	if (!is_open(box))
@@ -250,7 +250,7 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 
 static int websocket_drain(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	double seconds = ws_check_seconds(L, 2, -1);
 	if (is_open(box))
 		ws_transport_flush(&box->connection->transport);
@@ -265,14 +265,14 @@ static int websocket_drain(lua_State *L)
 static int receive_end(lua_State *L, const struct ws_box *box)
 {
 	push_closed(L, box);
-	push_reason(L, box);
+	ws_box_push_reason(L, box);
 	return 4;
 }
 
 static int received(lua_State *L, int status, lua_KContext ctx)
 {
 	struct ws_task *task = (struct ws_task *)ctx;
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	if (task->woken_with)
 		return ws_message_push(L, task->woken_with);
@@ -288,7 +288,7 @@ static void stop_receiving(struct ws_task *task)
 
 static int websocket_receive(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (box->ended)
 		return receive_end(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
@@ -312,9 +312,10 @@ static int next_message(lua_State *L)
 
 static int websocket_messages(lua_State *L)
 {
-	check_box(L);
+	ws_box_check(L);
 	lua_settop(L, 1);
-	lua_pushcfunction(L, next_message);
+	lua_pushvalue(L, lua_upvalueindex(1)); /* for ws_check_self */
+	lua_pushcclosure(L, next_message, 1);
 	lua_insert(L, 1);
 	return 2;
 }
@@ -323,7 +324,7 @@ static int websocket_messages(lua_State *L)
 
 static int websocket_close(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	const char *reason;
 	size_t len;
 	if (!ws_connection_may_close(box->connection))
@@ -336,7 +337,7 @@ static int websocket_close(lua_State *L)
 
 static int websocket_terminate(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (ws_connection_state(box->connection) == WS_CLOSED)
 		return push_closed(L, box);
 	ws_connection_terminate(box->connection, NULL);
@@ -347,7 +348,7 @@ static int websocket_terminate(lua_State *L)
 /* local ws <close>: a block that an error leaves ends the connection with 1011. */
 static int websocket_close_variable(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (lua_isnoneornil(L, 2))
 		ws_connection_close(box->connection, WS_CODE_NORMAL, "", 0);
 	else
@@ -357,7 +358,7 @@ static int websocket_close_variable(lua_State *L)
 
 static int closed_end(lua_State *L, int status, lua_KContext ctx)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	(void)ctx;
 	return box->ended ? ws_box_push_end(L, box) : push_timeout(L);
@@ -365,7 +366,7 @@ static int closed_end(lua_State *L, int status, lua_KContext ctx)
 
 static int websocket_wait_closed(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	double seconds = ws_check_seconds(L, 2, -1);
 	if (box->ended)
 		return ws_box_push_end(L, box);
@@ -377,7 +378,7 @@ static int websocket_wait_closed(lua_State *L)
 
 static int websocket_pause(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (!is_open(box))
 		return push_closed(L, box);
 	ws_connection_pause(box->connection);
@@ -387,7 +388,7 @@ static int websocket_pause(lua_State *L)
 
 static int websocket_resume(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (!is_open(box))
 		return push_closed(L, box);
 	ws_connection_resume(box->connection);
@@ -397,7 +398,7 @@ static int websocket_resume(lua_State *L)
 
 static int websocket_ping(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	size_t len = 0;
 	if (!is_open(box))
 		return push_closed(L, box);
@@ -431,7 +432,7 @@ void ws_box_push_extras(lua_State *L, int index)
 void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot)
 {
 	if (!in_extras(slot)) {
-		lua_getiuservalue(L, index, slot);
+		lua_getiuservalue(L, index, (int)slot);
 	} else if (lua_getiuservalue(L, index, WS_VALUE_EXTRAS) == LUA_TTABLE) {
 		lua_rawgeti(L, -1, slot);
 		lua_remove(L, -2);
@@ -442,7 +443,7 @@ void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot)
 static void store_handler(lua_State *L, enum ws_slot slot)
 {
 	if (!in_extras(slot)) {
-		lua_setiuservalue(L, 1, slot);
+		lua_setiuservalue(L, 1, (int)slot);
 		return;
 	}
 	ws_box_push_extras(L, 1);
@@ -467,7 +468,7 @@ static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
 
 static int websocket_on_message(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	if (box->receiver)
 		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
 	set_handler(L, box, WS_SLOT_MESSAGE);
@@ -479,7 +480,7 @@ static int websocket_on_message(lua_State *L)
 /* The end cannot be missed: a handler that comes too late for it is called on the next turn. */
 static int websocket_on_close(lua_State *L)
 {
-	struct ws_box *box = check_box(L);
+	struct ws_box *box = ws_box_check(L);
 	set_handler(L, box, WS_SLOT_CLOSE);
 	bool late = box->ended && !box->close_told && !is_collected(box);
 	if (late && box->has & 1u << WS_SLOT_CLOSE) {
@@ -492,184 +493,39 @@ static int websocket_on_close(lua_State *L)
 
 static int websocket_on_closing(lua_State *L)
 {
-	return set_handler(L, check_box(L), WS_SLOT_CLOSING);
+	return set_handler(L, ws_box_check(L), WS_SLOT_CLOSING);
 }
 
 static int websocket_on_ping(lua_State *L)
 {
-	return set_handler(L, check_box(L), WS_SLOT_PING);
+	return set_handler(L, ws_box_check(L), WS_SLOT_PING);
 }
 
 static int websocket_on_pong(lua_State *L)
 {
-	return set_handler(L, check_box(L), WS_SLOT_PONG);
+	return set_handler(L, ws_box_check(L), WS_SLOT_PONG);
 }
 
 static int websocket_on_drain(lua_State *L)
 {
-	return set_handler(L, check_box(L), WS_SLOT_DRAIN);
+	return set_handler(L, ws_box_check(L), WS_SLOT_DRAIN);
 }
 
 static int websocket_on_error(lua_State *L)
 {
-	return set_handler(L, check_box(L), WS_SLOT_ERROR);
+	return set_handler(L, ws_box_check(L), WS_SLOT_ERROR);
 }
 
-/* ---- fields */
-
-static void field_id(lua_State *L, const struct ws_box *box)
-{
-	lua_pushinteger(L, (lua_Integer)box->id);
-}
-
-static void field_state(lua_State *L, const struct ws_box *box)
-{
-	static const char *const names[] = { "connecting", "open", "closing", "closed" };
-	lua_pushstring(L, names[ws_connection_state(box->connection)]);
-}
-
-static void field_request(lua_State *L, const struct ws_box *box)
-{
-	(void)box;
-	ws_request_push(L, 1);
-}
-
-static void field_subprotocol(lua_State *L, const struct ws_box *box)
-{
-	if (box->subprotocol_len)
-		lua_pushlstring(L, box->bytes + box->subprotocol_at, box->subprotocol_len);
-	else
-		lua_pushnil(L);
-}
-
-static void field_extensions(lua_State *L, const struct ws_box *box)
-{
-	(void)box;
-	lua_pushliteral(L, "");
-}
-
-static void field_buffered(lua_State *L, const struct ws_box *box)
-{
-	lua_pushinteger(L, (lua_Integer)ws_connection_buffered(box->connection));
-}
-
-static void field_rtt(lua_State *L, const struct ws_box *box)
-{
-	if (box->connection->rtt >= 0)
-		lua_pushnumber(L, box->connection->rtt);
-	else
-		lua_pushnil(L);
-}
-
-static void field_close_code(lua_State *L, const struct ws_box *box)
-{
-	if (box->ended)
-		lua_pushinteger(L, report_of(box).code);
-	else
-		lua_pushnil(L);
-}
-
-static void field_close_reason(lua_State *L, const struct ws_box *box)
-{
-	if (box->ended)
-		push_reason(L, box);
-	else
-		lua_pushnil(L);
-}
-
-static void field_close_info(lua_State *L, const struct ws_box *box)
-{
-	if (box->ended)
-		push_info(L, box);
-	else
-		lua_pushnil(L);
-}
-
-static const struct field {
-	const char *name;
-	void (*push)(lua_State *L, const struct ws_box *box);
-} fields[] = {
-	{ "id", field_id },
-	{ "state", field_state },
-	{ "request", field_request },
-	{ "subprotocol", field_subprotocol },
-	{ "extensions", field_extensions },
-	{ "buffered", field_buffered },
-	{ "rtt", field_rtt },
-	{ "close_code", field_close_code },
-	{ "close_reason", field_close_reason },
-	{ "close_info", field_close_info },
-};
-
-static const struct field *find_field(const char *name)
-{
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		if (!strcmp(fields[i].name, name))
-			return &fields[i];
-	return NULL;
-}
-
-/* Upvalue 1: the methods. Then our fields, then the user's own. */
-static int websocket_index(lua_State *L)
-{
-	struct ws_box *box = check_box(L);
-	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
-		return 1;
-	const struct field *field = lua_type(L, 2) == LUA_TSTRING ? find_field(lua_tostring(L, 2)) : NULL;
-	if (field) {
-		field->push(L, box);
-		return 1;
-	}
-	if (lua_getiuservalue(L, 1, WS_VALUE_EXTRAS) != LUA_TTABLE || lua_rawgeti(L, -1, WS_EXTRA_FIELDS) != LUA_TTABLE)
-		return 0;
-	lua_pushvalue(L, 2);
-	lua_rawget(L, -2);
-	return 1;
-}
-
-static void check_own_field(lua_State *L)
-{
-	const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
-	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
-		luaL_error(L, "%s is a method: ws:%s(%s)", name, name, strncmp(name, "on_", 3) ? "..." : "fn");
-	lua_pop(L, 1);
-	if (name && find_field(name))
-		luaL_error(L, "%s is a field that moonsocket sets: choose another name", name);
-}
-
-static int websocket_newindex(lua_State *L)
-{
-	check_box(L);
-	check_own_field(L);
-	ws_box_push_extras(L, 1);
-	if (lua_rawgeti(L, -1, WS_EXTRA_FIELDS) != LUA_TTABLE) {
-		lua_pop(L, 1);
-		lua_newtable(L);
-		lua_pushvalue(L, -1);
-		lua_rawseti(L, -3, WS_EXTRA_FIELDS);
-	}
-	lua_replace(L, -2);
-	lua_insert(L, 2);
-	lua_rawset(L, 2);
-	return 0;
-}
-
-static int websocket_tostring(lua_State *L)
-{
-	struct ws_box *box = check_box(L);
-	field_state(L, box);
-	lua_pushfstring(L, "moonsocket.websocket %I (%s)", (lua_Integer)box->id, lua_tostring(L, -1));
-	return 1;
-}
+/* ---- the type */
 
 void ws_box_register(lua_State *L)
 {
 	static const luaL_Reg metamethods[] = {
 		{ "__gc", websocket_gc },
 		{ "__close", websocket_close_variable },
-		{ "__tostring", websocket_tostring },
+		{ "__index", ws_fields_index },
+		{ "__newindex", ws_fields_newindex },
+		{ "__tostring", ws_fields_tostring },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg methods[] = {
@@ -692,14 +548,5 @@ void ws_box_register(lua_State *L)
 		{ "on_error", websocket_on_error },
 		{ NULL, NULL },
 	};
-	static const luaL_Reg access[] = {
-		{ "__index", websocket_index },
-		{ "__newindex", websocket_newindex },
-		{ NULL, NULL },
-	};
-	ws_type_register(L, type_name, metamethods, methods);
-	luaL_getmetatable(L, type_name);
-	ws_type_push_methods(L, type_name);
-	luaL_setfuncs(L, access, 1);
-	lua_pop(L, 1);
+	ws_type_register(L, ws_box_type, metamethods, methods);
 }

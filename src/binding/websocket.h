@@ -51,7 +51,12 @@ struct ws_message {
 /* Pushes the string and "text" or "binary"; returns 2. May raise. */
 int ws_message_push(lua_State *L, const struct ws_message *m);
 
+extern const char ws_box_type[];
+
 void ws_box_register(lua_State *L);
+
+/* The ws at index 1. Raises. */
+struct ws_box *ws_box_check(lua_State *L);
 
 /* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
 struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, struct ws_slice head);
@@ -68,6 +73,13 @@ void ws_box_push(lua_State *L, const struct ws_box *box);
 
 /* Pushes the handler that is set on ws itself for a slot, or nil; ws is at the index. */
 void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot);
+
+/* How it ended, as far as it is known. */
+struct ws_closing_report ws_box_report(const struct ws_box *box);
+
+/* Pushes the reason; the info table. May raise. */
+void ws_box_push_reason(lua_State *L, const struct ws_box *box);
+void ws_box_push_info(lua_State *L, const struct ws_box *box);
 
 /* Pushes code, reason, info of one that has ended; returns 3. May raise. */
 int ws_box_push_end(lua_State *L, const struct ws_box *box);

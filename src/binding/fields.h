@@ -1,0 +1,12 @@
+/* The fields of ws. */
+#ifndef WS_BINDING_FIELDS_H
+#define WS_BINDING_FIELDS_H
+
+#include <lua.h>
+
+/* __index, __newindex and __tostring; upvalue 2 is the table of methods. */
+int ws_fields_index(lua_State *L);
+int ws_fields_newindex(lua_State *L);
+int ws_fields_tostring(lua_State *L);
+
+#endif
