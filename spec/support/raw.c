@@ -54,13 +54,30 @@ static int raw_connect(lua_State *L)
 	             : connect_to(L, fd, (const struct sockaddr *)&v6, sizeof v6);
 }
 
-/* connect_unix(path) -> fd | nil, message */
+/* connect_unix(path) -> fd | nil, message; does not wait for a place in the backlog */
 static int raw_connect_unix(lua_State *L)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	strncpy(address.sun_path, luaL_checkstring(L, 1), sizeof address.sun_path - 1);
-	return connect_to(L, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), (const struct sockaddr *)&address,
-	                  sizeof address);
+	return connect_to(L, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+	                  (const struct sockaddr *)&address, sizeof address);
+}
+
+/* listen() -> fd, port: a listening socket on 127.0.0.1, as a service manager hands it on */
+static int raw_listen(lua_State *L)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, 16) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
+		int result = luaL_fileresult(L, 0, "listen");
+		close(fd);
+		return result;
+	}
+	lua_pushinteger(L, fd);
+	lua_pushinteger(L, ntohs(address.sin_port));
+	return 2;
 }
 
 /* send(fd, bytes) -> number taken, perhaps 0 | nil, message */
@@ -140,11 +157,14 @@ static int raw_resident(lua_State *L)
 	return 1;
 }
 
-/* spawn({program, argument...}) -> pid, fd of its standard output and error | nil, message */
+/*
+ * spawn({program, argument...} [, fd]) -> pid, fd of its standard output and error | nil, message
+ * The fd that is given is the program's 3.
+ */
 static int raw_spawn(lua_State *L)
 {
 	char *arguments[32] = { NULL };
-	int ends[2];
+	int ends[2], inherited = (int)luaL_optinteger(L, 2, -1);
 	for (lua_Integer i = 1; i < 32 && lua_rawgeti(L, 1, i) == LUA_TSTRING; i++)
 		arguments[i - 1] = (char *)lua_tostring(L, -1); /* the table keeps it alive */
 	if (!arguments[0] || pipe2(ends, O_CLOEXEC) != 0)
@@ -153,6 +173,8 @@ static int raw_spawn(lua_State *L)
 	if (pid == 0) {
 		dup2(ends[1], STDOUT_FILENO);
 		dup2(ends[1], STDERR_FILENO);
+		if (inherited >= 0 && dup2(inherited, 3) == 3)
+			fcntl(3, F_SETFD, 0);
 		execvp(arguments[0], arguments);
 		_exit(127);
 	}
@@ -203,6 +225,7 @@ int luaopen_raw(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "connect", raw_connect },
 		{ "connect_unix", raw_connect_unix },
+		{ "listen", raw_listen },
 		{ "send", raw_send },
 		{ "receive", raw_receive },
 		{ "fin", raw_fin },
