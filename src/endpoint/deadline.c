@@ -27,7 +27,7 @@ static uint64_t idle_due(const struct ws_connection *c)
 static uint64_t close_due(const struct ws_connection *c)
 {
 	uint64_t moved = c->transport.progress_at + c->endpoint->options.close_timeout;
-	return c->stuck && moved > c->deadline ? moved : c->deadline;
+	return moved > c->deadline ? moved : c->deadline;
 }
 
 uint64_t ws_deadline_next(const struct ws_connection *c)
@@ -88,9 +88,17 @@ static void handshake_deadline(struct ws_connection *c)
 		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
 }
 
+/* Whether output moves is asked before anybody is judged by it. */
+static void try_output(struct ws_connection *c)
+{
+	ws_transport_retry(&c->transport);
+	c->stuck = ws_transport_buffered(&c->transport) > 0;
+}
+
 void ws_deadline_passed(struct ws_connection *c)
 {
 	char why[WS_WHY_SIZE];
+	try_output(c);
 	if (ws_connection_state(c) == WS_CLOSED) { /* a callback that waits has held the report up for long enough */
 		ws_ending_report(c);
 	} else if (ws_connection_state(c) == WS_OPEN) {

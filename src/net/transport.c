@@ -474,6 +474,14 @@ void ws_transport_flush(struct ws_transport *t)
 	transport_settle(t);
 }
 
+void ws_transport_retry(struct ws_transport *t)
+{
+	if (t->fd < 0 || !t->stalled)
+		return;
+	transport_writable(t);
+	transport_settle(t);
+}
+
 void ws_transport_end(struct ws_transport *t)
 {
 	t->ending = true;

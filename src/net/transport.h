@@ -83,6 +83,12 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 /* Sends what is corked. Errors show up on the reading side: there may be input that came before them. */
 void ws_transport_flush(struct ws_transport *t);
 
+/*
+ * Offers the kernel stalled output once more; on_written may follow, from within. It asks for more only once
+ * a third of its buffer is free: until then a peer that takes a little looks like one that takes nothing.
+ */
+void ws_transport_retry(struct ws_transport *t);
+
 /* Bytes that the kernel has not taken yet. */
 size_t ws_transport_buffered(const struct ws_transport *t);
 
