@@ -88,7 +88,18 @@ static void handshake_deadline(struct ws_connection *c)
 		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
 }
 
-/* Whether output moves is asked before anybody is judged by it. */
+static void closing_deadline(struct ws_connection *c)
+{
+	char why[WS_WHY_SIZE];
+	if (ws_closing_owes_answer(&c->session.closing)) {
+		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
+		return;
+	}
+	why_seconds(why, "closing handshake timed out after", c->endpoint->options.close_timeout);
+	ws_ending_step_why(c, WS_CLOSING_DEADLINE, 0, why);
+}
+
+/* Whether output moves is asked before anybody is judged by it. Calls back: anything may have happened afterwards. */
 static void try_output(struct ws_connection *c)
 {
 	ws_transport_retry(&c->transport);
@@ -97,20 +108,15 @@ static void try_output(struct ws_connection *c)
 
 void ws_deadline_passed(struct ws_connection *c)
 {
-	char why[WS_WHY_SIZE];
-	try_output(c);
 	if (ws_connection_state(c) == WS_CLOSED) { /* a callback that waits has held the report up for long enough */
 		ws_ending_report(c);
-	} else if (ws_connection_state(c) == WS_OPEN) {
-		open_deadline(c);
-	} else if (ws_connection_now(c) < ws_deadline_next(c)) {
 		return;
-	} else if (ws_connection_state(c) == WS_CONNECTING) {
-		handshake_deadline(c);
-	} else if (ws_closing_owes_answer(&c->session.closing)) {
-		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
-	} else {
-		why_seconds(why, "closing handshake timed out after", c->endpoint->options.close_timeout);
-		ws_ending_step_why(c, WS_CLOSING_DEADLINE, 0, why);
 	}
+	try_output(c);
+	if (ws_connection_state(c) == WS_OPEN)
+		open_deadline(c);
+	else if (ws_connection_state(c) == WS_CONNECTING && ws_connection_now(c) >= c->deadline)
+		handshake_deadline(c);
+	else if (ws_connection_state(c) == WS_CLOSING && ws_connection_now(c) >= close_due(c))
+		closing_deadline(c);
 }
