@@ -1,4 +1,5 @@
 -- The smallest server: it says back what it hears.
+--   lua5.4 examples/echo.lua [address]
 local moonsocket = require "moonsocket"
 
 local server = assert(moonsocket.serve(arg[1] or "127.0.0.1:8080", function(ws)

@@ -1,0 +1,7 @@
+-- From this folder: lua5.4 server.lua [address]
+local moonsocket = require "moonsocket"
+local chat = require "chat"
+
+local server = assert(chat.open(arg[1] or "127.0.0.1:8080"))
+print(("listening on ws://%s/?name=ann"):format(server.address))
+moonsocket.run()

@@ -1,0 +1,123 @@
+-- The examples, run as their users run them: clients come, speak and leave; SIGTERM ends each with status 0.
+local peer = require "spec.support.peer"
+local program = require "spec.support.program"
+local raw = require "raw"
+
+local LISTENING = "^listening on ws://127%.0%.0%.1:(%d+)"
+
+-- Runs an example on a free port: play(to, program), where to is what a peer connects to.
+local function run(example, play)
+  program.run(function(self)
+    play({ port = tonumber(self:await(LISTENING)) }, self)
+    if self.pid then assert.equal(0, self:stop(), table.concat(self.lines, "\n")) end
+  end, example, "127.0.0.1:0")
+end
+
+-- A peer that has been upgraded for a path.
+local function open(to, path)
+  local p = peer.connect(to)
+  p:send(peer.request("", path))
+  assert(p:read_head():find "^HTTP/1%.1 101 ")
+  return p
+end
+
+describe("examples/echo.lua", function()
+  it("says back what it hears and tells how it ended", function()
+    run("examples/echo.lua", function(to, self)
+      local p = open(to)
+      p:send(peer.text "hello" .. peer.binary "\0\1")
+      assert.equal("hello", p:read_frame().payload)
+      local frame = p:read_frame()
+      assert.same({ "binary", "\0\1" }, { frame.name, frame.payload })
+      p:send(peer.close(1000, "bye"))
+      p:read_all()
+      p:drop()
+      assert.equal("closed\t1000\tbye", self:await "^closed.*")
+    end)
+  end)
+end)
+
+describe("examples/disconnect.lua", function()
+  local function leave_with(bytes)
+    return function(p)
+      p:send(bytes)
+      p:read_all()
+      p:drop()
+    end
+  end
+
+  local ways_to_leave = {
+    { "a Close frame", leave_with(peer.close(1000, "bye")),
+      "as it should: code 1000, reason 'bye', clean true, by peer" },
+    { "an empty Close frame", leave_with(peer.close()),
+      "UNEXPECTEDLY: code 1005, reason '', clean true, by peer" },
+    { "the end of TCP", function(p) p:drop() end,
+      "UNEXPECTEDLY: code 1006, reason 'connection closed by the peer without a Close frame', clean false, by network" },
+    { "a reset", function(p) p:reset() end,
+      "UNEXPECTEDLY: code 1006, reason 'connection reset by peer', clean false, by network" },
+    { "nonsense", leave_with "\x83\x80\0\0\0\0",
+      "UNEXPECTEDLY: code 1002, reason '.*', clean false, by local" },
+  }
+  for _, style in ipairs { "/callbacks", "/loop" } do
+    it("notices each way to leave: " .. style, function()
+      run("examples/disconnect.lua", function(to, self)
+        for number, way in ipairs(ways_to_leave) do
+          local name, leave, told = table.unpack(way)
+          local p = open(to, style)
+          p:send(peer.text "hello")
+          self:await(("^client %d: says 'hello'$"):format(number))
+          leave(p)
+          if style == "/loop" then
+            local code = told:match "code (%d+)"
+            assert.equal(("client %d: the loop is over, code %s"):format(number, code), self:line(), name)
+          end
+          assert.matches(("^client %d: gone %s$"):format(number, told), self:line(), name)
+        end
+      end)
+    end)
+  end
+
+  it("tells every client that it goes when it gets SIGTERM", function()
+    run("examples/disconnect.lua", function(to, self)
+      local callbacks, loop = open(to, "/callbacks"), open(to, "/loop")
+      for _, p in ipairs { callbacks, loop } do
+        p:send(peer.text "hello")
+        self:await "says 'hello'$"
+      end
+      raw.kill(self.pid, 15)
+      for _, p in ipairs { callbacks, loop } do
+        assert.equal(1001, p:read_frame().code)
+        leave_with(peer.close(1001))(p)
+      end
+      assert.equal(0, self:finish())
+      local text = table.concat(self.lines, "\n")
+      for number = 1, 2 do
+        local gone = ("client %d: gone as it should: code 1001, reason '', clean true, by local"):format(number)
+        assert.is_truthy(text:find(gone, 1, true), text)
+      end
+      assert.equal("every client has been told that the server goes", self.lines[#self.lines])
+    end)
+  end)
+end)
+
+describe("examples/chat_server", function()
+  it("passes its own spec", function()
+    program.run(function(self)
+      local status = self:finish()
+      assert.equal(0, status, table.concat(self.lines, "\n"))
+      assert.matches("[1-9]%d* successes / 0 failures / 0 errors / 0 pending", table.concat(self.lines, "\n"))
+    end, "tools/busted.lua", "--ignore-lua", "--directory=examples/chat_server", "spec")
+  end)
+
+  it("is a server that runs", function()
+    program.run(function(self)
+      local ann = open({ port = tonumber(self:await(LISTENING)) }, "/?name=ann")
+      assert.equal("ann comes", ann:read_frame().payload)
+      ann:send(peer.text "hello")
+      assert.equal("ann: hello", ann:read_frame().payload)
+      ann:drop()
+      assert.equal(0, self:stop(), table.concat(self.lines, "\n"))
+    end, "-e", "package.path = 'examples/chat_server/?.lua;' .. package.path",
+      "examples/chat_server/server.lua", "127.0.0.1:0")
+  end)
+end)

@@ -1,0 +1,75 @@
+-- A Lua program that runs beside the spec: its lines as they come, and how it ends.
+local moonsocket = require "moonsocket"
+local peer = require "spec.support.peer"
+local raw = require "raw"
+
+local LUA = os.getenv "LUA" or "lua5.4"
+local TERM, KILL = 15, 9
+
+local program = {}
+program.__index = program
+
+--- The next line that the program prints (standard output and error), or nil and "fin" or "timeout".
+function program:line()
+  while true do
+    local line, rest = self.input:match "^(.-)\n(.*)$"
+    if line then
+      self.input = rest
+      self.lines[#self.lines + 1] = line
+      return line
+    end
+    local bytes, wrong = raw.read(self.fd, 65536)
+    if bytes then
+      self.input = self.input .. bytes
+    elseif wrong ~= "wait" then
+      return nil, wrong
+    elseif not moonsocket.wait(self.fd, "r", peer.TIMEOUT) then
+      return nil, "timeout"
+    end
+  end
+end
+
+--- Reads on to the next line that has the pattern; returns its captures.
+function program:await(pattern)
+  local line, wrong
+  repeat
+    line, wrong = self:line()
+    if not line then
+      error(("no line with '%s' (%s) after:\n%s"):format(pattern, wrong, table.concat(self.lines, "\n")), 2)
+    end
+  until line:find(pattern)
+  return line:match(pattern)
+end
+
+--- Reads what it still says and returns its exit status, or -signal.
+function program:finish()
+  local line, wrong
+  repeat line, wrong = self:line() until not line
+  if wrong ~= "fin" then error(("the program does not end (%s)"):format(wrong), 2) end
+  local status = raw.reap(self.pid)
+  self.pid = nil
+  return status
+end
+
+--- Asks it to end (SIGTERM, or another signal), then as finish.
+function program:stop(signal)
+  raw.kill(self.pid, signal or TERM)
+  return self:finish()
+end
+
+--- Runs a program: play(program) is called while it runs. One that play leaves running is killed.
+-- @param ... a Lua script and its arguments, or options of the interpreter
+function program.run(play, ...)
+  local arguments = { LUA, "-e", "io.stdout:setvbuf 'line'", ... }
+  local pid, fd = raw.spawn(arguments)
+  assert(pid, fd)
+  local self = setmetatable({ pid = pid, fd = fd, input = "", lines = {} }, program)
+  local ok, wrong = xpcall(play, function(message)
+    return type(message) == "string" and debug.traceback(message, 2) or message
+  end, self)
+  if self.pid then self:stop(KILL) end
+  raw.close(fd)
+  if not ok then error(wrong, 0) end
+end
+
+return program
