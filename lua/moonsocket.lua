@@ -30,13 +30,13 @@ local function handlers_of(handler, level)
     list[#slots] = handler
     return list, false
   elseif type(handler) ~= "table" then
-    error(("serve: a function(ws, request) or a table of callbacks expected, got a %s"):format(type(handler)), level)
+    error(("serve: a function(ws, request) or a table of callbacks expected, got %s"):format(type(handler)), level)
   end
   local known = {}
   for i, name in ipairs(slots) do known[name] = i end
   for name, fn in pairs(handler) do
     if not known[name] then
-      error(("serve: unknown callback '%s': %s expected"):format(tostring(name), table.concat(slots, ", ")), level)
+      error(("serve: unknown callback '%s': %s"):format(name, options.hint(name, slots)), level)
     elseif type(fn) ~= "function" then
       error(("serve: the callback '%s' is a %s, not a function"):format(name, type(fn)), level)
     end
@@ -51,7 +51,7 @@ end
 -- @param given options (see library/moonsocket.lua)
 -- @return server, or nil, message, errno
 function moonsocket.serve(where, handler, given)
-  local config = options.check(given, options.server, 3)
+  local config = options.check("serve", given, options.server, 3)
   local place, wrong = address.parse(where)
   if not place then error("serve: " .. wrong, 2) end
   config.host, config.port, config.path, config.fd = place.host, place.port or 0, place.path, place.fd or -1
@@ -92,13 +92,15 @@ end
 -- SIGINT and SIGTERM shut every server down gracefully (1001) unless told otherwise: run{signals = false}.
 -- @param what a function to start first, or a table of options
 function moonsocket.run(what)
-  local settings = type(what) == "table" and what or {}
-  if type(what) == "function" then
-    core.go(what)
-  elseif what ~= nil and type(what) ~= "table" then
+  local may, why = core.may_run()
+  if not may then error("run: " .. why, 2) end
+  local starts = type(what) == "function"
+  if not starts and what ~= nil and type(what) ~= "table" then
     error(("run: a function or a table of options expected, got a %s"):format(type(what)), 2)
   end
-  local traps = settings.signals ~= false and trap_signals() or {}
+  local settings = options.check("run", not starts and what or nil, options.run, 3)
+  if starts then core.go(what) end
+  local traps = settings.signals and trap_signals() or {}
   core.run()
   for _, trap in ipairs(traps) do trap:cancel() end
 end
@@ -107,9 +109,15 @@ end
 -- @param code what on_close was told
 -- @param ... the codes that are expected (default: 1000 and 1001)
 function moonsocket.is_unexpected(code, ...)
-  local expected = select("#", ...) > 0 and { ... } or { core.codes.NORMAL, core.codes.GOING_AWAY }
-  for _, good in ipairs(expected) do
-    if code == good then return false end
+  local codes = { code, ... }
+  for i = 1, 1 + select("#", ...) do
+    if math.type(codes[i]) ~= "integer" then
+      error(("is_unexpected: a close code, as on_close is told it, expected, got %s"):format(codes[i]), 2)
+    end
+  end
+  if not codes[2] then codes = { code, core.codes.NORMAL, core.codes.GOING_AWAY } end
+  for i = 2, #codes do
+    if code == codes[i] then return false end
   end
   return true
 end

@@ -1,4 +1,4 @@
--- The options of a server: one row each. library/moonsocket.lua documents them for users.
+-- Options: one row each. library/moonsocket.lua documents them for users.
 
 local options = {}
 
@@ -7,14 +7,14 @@ local KiB, MiB = 1024, 1024 * 1024
 local function at_least(minimum, kind, unit)
   return function(value)
     if (kind == "integer" and math.type(value) or type(value)) ~= kind or value < minimum or value ~= value then
-      return ("%s of %s %s or more expected, got %s"):format(
-        kind == "integer" and "an integer" or "a number", unit, minimum, tostring(value))
+      return ("%s of %s or more expected, got %s"):format(
+        kind == "integer" and "an integer" or "a number", unit .. minimum, tostring(value))
     end
   end
 end
 
-local function bytes(minimum) return at_least(minimum, "integer", "bytes,") end
-local function seconds(minimum) return at_least(minimum, "number", "seconds,") end
+local function bytes(minimum) return at_least(minimum, "integer", "bytes, ") end
+local function seconds(minimum) return at_least(minimum, "number", "seconds, ") end
 local function count(minimum) return at_least(minimum, "integer", "") end
 
 local function one_of(...)
@@ -79,27 +79,60 @@ options.server = {
   authorize = { nil, callable },
 }
 
-local function nearest(name, rows)
-  local best
-  for candidate in pairs(rows) do
-    if candidate:find(name, 1, true) or name:find(candidate, 1, true) then best = candidate end
+options.run = {
+  signals = { true, boolean },
+}
+
+-- How many characters must be added, taken away or changed to make b of a (Levenshtein).
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
   end
-  return best
+  return row[#b]
 end
 
---- Checks what the user gave and fills in the defaults.
--- @return a new table; raises for the caller's caller's caller where something is wrong
-function options.check(given, rows, level)
+local function plain(name) return name:lower():gsub("[_-]", "") end
+
+--- What to say of a name that is none of those in the list: the one that is meant, or all that there are.
+function options.hint(name, names)
+  local best, least = nil, 3
+  for _, candidate in ipairs(type(name) == "string" and names or {}) do
+    local far = distance(plain(name), plain(candidate))
+    if far < least then best, least = candidate, far end
+  end
+  if best then return ("is '%s' meant?"):format(best) end
+  return ("there are %s"):format(table.concat(names, ", "))
+end
+
+local function names_of(rows)
+  local names = {}
+  for name in pairs(rows) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- Checks what the user gave to a function of that name and fills in the defaults.
+-- @return a new table; raises at the level, as error does, where something is wrong
+function options.check(what, given, rows, level)
   local checked = {}
   for name, row in pairs(rows) do checked[name] = row[1] end
+  if given ~= nil and type(given) ~= "table" then
+    error(("%s: a table of options expected, got a %s"):format(what, type(given)), level)
+  end
   for name, value in pairs(given or {}) do
     local row = rows[name]
     if not row then
-      local near = type(name) == "string" and nearest(name, rows)
-      error(("unknown option '%s'%s"):format(tostring(name), near and (": is '%s' meant?"):format(near) or ""), level)
+      error(("%s: unknown option '%s': %s"):format(what, name, options.hint(name, names_of(rows))), level)
     end
     local wrong = row[2](value)
-    if wrong then error(("option '%s': %s"):format(name, wrong), level) end
+    if wrong then error(("%s: option '%s': %s"):format(what, name, wrong), level) end
     checked[name] = value
   end
   return checked

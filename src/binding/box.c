@@ -55,18 +55,37 @@ double ws_check_seconds(lua_State *L, int index, double otherwise)
 	return seconds;
 }
 
+const char *ws_code_wrong(lua_State *L, int index)
+{
+	int is_integer;
+	lua_Integer code = lua_tointegerx(L, index, &is_integer);
+	if (is_integer && code >= 0 && code <= 4999 && ws_code_on_wire((unsigned)code))
+		return NULL;
+	return lua_pushfstring(L, "%s is not a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999 expected",
+	                       luaL_tolstring(L, index, NULL));
+}
+
+const char *ws_reason_wrong(lua_State *L, int index)
+{
+	size_t len;
+	const char *reason = lua_tolstring(L, index, &len);
+	if (!reason)
+		return lua_pushfstring(L, "a string expected, got %s", luaL_typename(L, index));
+	if (len > WS_REASON_SIZE)
+		return lua_pushfstring(L, "a reason of %I bytes is too long: at most 123 fit in a Close frame", (lua_Integer)len);
+	return ws_utf8_valid((const uint8_t *)reason, len) ? NULL : "the reason is not valid UTF-8";
+}
+
 unsigned ws_check_close(lua_State *L, int index, const char **reason, size_t *len)
 {
 	lua_Integer code = luaL_optinteger(L, index, WS_CODE_NORMAL);
-	if (code < 0 || code > 4999 || !ws_code_on_wire((unsigned)code))
-		luaL_argerror(L, index, lua_pushfstring(L, "%I is not a close code that may be sent: 1000-1003, 1007-1014 or "
-		                                           "3000-4999 expected", code));
+	const char *wrong = lua_isnoneornil(L, index) ? NULL : ws_code_wrong(L, index);
+	if (wrong)
+		luaL_argerror(L, index, wrong);
 	*reason = luaL_optlstring(L, index + 1, "", len);
-	if (*len > WS_REASON_SIZE)
-		luaL_argerror(L, index + 1, lua_pushfstring(L, "a reason of %d bytes is too long: at most 123 fit in a Close frame",
-		                                            (int)*len));
-	if (!ws_utf8_valid((const uint8_t *)*reason, *len))
-		luaL_argerror(L, index + 1, "the reason is not valid UTF-8");
+	wrong = lua_isnoneornil(L, index + 1) ? NULL : ws_reason_wrong(L, index + 1);
+	if (wrong)
+		luaL_argerror(L, index + 1, wrong);
 	return (unsigned)code;
 }
 

@@ -18,6 +18,10 @@ void *ws_check_self(lua_State *L, const char *name);
 /* A number of seconds, at least 0; the default where it is absent or nil. Raises. */
 double ws_check_seconds(lua_State *L, int index, double otherwise);
 
+/* What is wrong with a close code to be sent, or with its reason; NULL: nothing. Leaves the text on the stack. */
+const char *ws_code_wrong(lua_State *L, int index);
+const char *ws_reason_wrong(lua_State *L, int index);
+
 /* A close code that may be sent, and its reason (absent: ""). Raises. Code absent: 1000. */
 unsigned ws_check_close(lua_State *L, int index, const char **reason, size_t *len);
 

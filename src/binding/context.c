@@ -27,11 +27,16 @@ struct ws_context *ws_context_alive(lua_State *L)
 	return ctx;
 }
 
+uint64_t ws_context_ms(double seconds)
+{
+	static const double far = 1e15;
+	double ms = seconds * 1000;
+	return ms < far ? (uint64_t)(ms + 0.999999) : (uint64_t)far;
+}
+
 uint64_t ws_context_due(const struct ws_context *ctx, double seconds)
 {
-	static const double far = 1e15; /* ms: 30,000 years */
-	double ms = seconds * 1000;
-	return ws_loop_now(ctx->loop) + (ms < far ? (uint64_t)(ms + 0.999999) : (uint64_t)far);
+	return ws_loop_now(ctx->loop) + ws_context_ms(seconds);
 }
 
 /* Connections that are still open end with the truth before the loop goes. */

@@ -38,7 +38,10 @@ struct ws_context *ws_context_alive(lua_State *L);
 /* Makes it if there is none. Raises. */
 struct ws_context *ws_context_open(lua_State *L);
 
-/* The time of the loop that is so many seconds ahead; far ahead for what does not fit. */
+/* Milliseconds, rounded up; 30,000 years for what does not fit. */
+uint64_t ws_context_ms(double seconds);
+
+/* The time of the loop that is so many seconds ahead. */
 uint64_t ws_context_due(const struct ws_context *ctx, double seconds);
 
 /* The state is being closed: every open connection ends, its on_close included. Repeatable. */

@@ -12,12 +12,24 @@
 #include "binding/websocket.h"
 #include "protocol/code.h"
 
-/* run(): until nothing is left, or stop(). */
+/* may_run() -> true | nil, why not */
+static int module_may_run(lua_State *L)
+{
+	const struct ws_context *ctx = ws_context_of(L);
+	lua_pushnil(L);
+	if (ctx->ending)
+		lua_pushliteral(L, "the Lua state is being closed");
+	else if (ctx->looping)
+		lua_pushliteral(L, "the loop is running already, and this was called by it");
+	else
+		lua_pushboolean(L, true);
+	return lua_isboolean(L, -1) ? 1 : 2;
+}
+
+/* run(): until nothing is left, or stop(). After may_run. */
 static int module_run(lua_State *L)
 {
-	struct ws_context *ctx = ws_context_alive(L);
-	if (ctx->looping)
-		return luaL_error(L, "run: the loop is running already");
+	struct ws_context *ctx = ws_context_of(L);
 	ctx->stopped = false;
 	ctx->ran = true;
 	while (!ctx->stopped && ws_loop_held(ctx->loop) > 0)
@@ -38,8 +50,8 @@ static int module_step(lua_State *L)
 	struct ws_context *ctx = ws_context_alive(L);
 	double seconds = ws_check_seconds(L, 1, 0);
 	if (ctx->looping)
-		return luaL_error(L, "step: the loop is running already");
-	if (ws_context_turn(ctx, L, (int64_t)(seconds * 1000 + 0.999)) != 0)
+		return luaL_error(L, "step: the loop is running already, and this was called by it");
+	if (ws_context_turn(ctx, L, (int64_t)ws_context_ms(seconds)) != 0)
 		return luaL_error(L, "step: the event loop failed: %s", strerror(errno));
 	lua_pushboolean(L, ws_loop_held(ctx->loop) > 0);
 	return 1;
@@ -91,6 +103,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
+		{ "may_run", module_may_run },
 		{ "run", module_run },
 		{ "stop", module_stop },
 		{ "step", module_step },

@@ -79,9 +79,11 @@ static void push_headers(lua_State *L, const struct ws_head *head)
 		}
 		lua_rawset(L, -3);
 	}
-	lua_createtable(L, 0, 1);
+	lua_createtable(L, 0, 2);
 	lua_pushcfunction(L, headers_index);
 	lua_setfield(L, -2, "__index");
+	lua_pushliteral(L, "moonsocket.headers"); /* headers_index trusts that it is called for a table */
+	lua_setfield(L, -2, "__metatable");
 	lua_setmetatable(L, -2);
 }
 

@@ -292,7 +292,7 @@ static int server_broadcast(lua_State *L)
 static int server_on_error(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
-	if (!lua_isnoneornil(L, 2))
+	if (!lua_isnil(L, 2))
 		luaL_checktype(L, 2, LUA_TFUNCTION);
 	lua_settop(L, 2);
 	if (box->on_error == LUA_NOREF)
@@ -332,43 +332,71 @@ static int wait_for_shutdown(lua_State *L)
 	return ws_task_wait(L, task, -1, NULL, NULL, shutdown_end);
 }
 
-static double seconds_field(lua_State *L, const char *name, double otherwise)
+/* For the field on top of the stack. */
+static int option_error(lua_State *L, const char *name, const char *wrong)
 {
-	lua_getfield(L, 2, name);
-	double seconds = ws_check_seconds(L, -1, otherwise);
-	lua_pop(L, 1);
-	return seconds;
+	return luaL_error(L, "shutdown: option '%s': %s", name, wrong);
 }
 
-/* Begins it; Lua's shutdown waits as well. */
-static int server_begin_shutdown(lua_State *L)
+static uint64_t seconds_option(lua_State *L, const char *name, double otherwise)
+{
+	double seconds = otherwise;
+	if (lua_getfield(L, 2, name) != LUA_TNIL) {
+		seconds = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+		if (!(seconds >= 0))
+			option_error(L, name, lua_pushfstring(L, "seconds, 0 or more, expected, got %s", luaL_tolstring(L, -1, NULL)));
+	}
+	lua_pop(L, 1);
+	return ws_context_ms(seconds);
+}
+
+/* A misspelled name would silently shut down in another way than was meant. */
+static void check_option_names(lua_State *L)
+{
+	static const char *const names[] = { "code", "reason", "drain", "spread" };
+	for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+		size_t i = 0;
+		while (i < 4 && strcmp(name, names[i]))
+			i++;
+		if (i == 4)
+			luaL_error(L, "shutdown: unknown option '%s': code, reason, drain or spread expected",
+			           luaL_tolstring(L, -2, NULL));
+	}
+}
+
+/* Leaves the reason on the stack. */
+static struct ws_server_shutdown check_shutdown(lua_State *L)
+{
+	struct ws_server_shutdown shutdown = { .code = WS_CODE_GOING_AWAY };
+	const char *wrong;
+	check_option_names(L);
+	shutdown.drain_ms = seconds_option(L, "drain", 10);
+	shutdown.spread_ms = seconds_option(L, "spread", 0);
+	if (lua_getfield(L, 2, "code") != LUA_TNIL) {
+		if ((wrong = ws_code_wrong(L, -1)))
+			option_error(L, "code", wrong);
+		shutdown.code = (unsigned)lua_tointeger(L, -1);
+	}
+	if (lua_getfield(L, 2, "reason") != LUA_TNIL && (wrong = ws_reason_wrong(L, -1)))
+		option_error(L, "reason", wrong);
+	shutdown.reason = luaL_optlstring(L, -1, "", &shutdown.reason_len);
+	return shutdown;
+}
+
+/* shutdown{code =, reason =, drain =, spread =} -> closed, aborted */
+static int server_shutdown(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
-	struct ws_server_shutdown shutdown;
-	lua_settop(L, 2);
-	if (lua_isnil(L, 2)) {
+	if (lua_isnoneornil(L, 2)) {
+		lua_settop(L, 1);
 		lua_newtable(L);
-		lua_replace(L, 2);
 	}
 	luaL_checktype(L, 2, LUA_TTABLE);
-	lua_getfield(L, 2, "code");
-	if (lua_isnil(L, -1)) {
-		lua_pushinteger(L, WS_CODE_GOING_AWAY);
-		lua_replace(L, -2);
-	}
-	lua_getfield(L, 2, "reason");
-	shutdown.code = ws_check_close(L, 3, &shutdown.reason, &shutdown.reason_len);
-	shutdown.drain_ms = (uint64_t)(seconds_field(L, "drain", 10) * 1000);
-	shutdown.spread_ms = (uint64_t)(seconds_field(L, "spread", 0) * 1000);
+	struct ws_server_shutdown shutdown = check_shutdown(L);
 	if (!box->over)
 		ws_server_shutdown(box->server, &shutdown);
 	lua_settop(L, 1);
-	return 0;
-}
-
-static int server_shutdown(lua_State *L)
-{
-	server_begin_shutdown(L);
 	return wait_for_shutdown(L);
 }
 
@@ -435,6 +463,17 @@ static int server_index(lua_State *L)
 	return 1;
 }
 
+static int server_newindex(lua_State *L)
+{
+	check_server(L);
+	lua_pushvalue(L, 2);
+	bool method = lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL;
+	const char *name = luaL_tolstring(L, 2, NULL);
+	if (method)
+		return luaL_error(L, "%s is a method: server:%s(%s)", name, name, strncmp(name, "on_", 3) ? "..." : "fn");
+	return luaL_error(L, "a server has no fields that can be set, such as %s", name);
+}
+
 static int server_tostring(lua_State *L)
 {
 	const struct ws_listener *listener = check_server(L)->server->listener;
@@ -446,6 +485,7 @@ void ws_box_server_register(lua_State *L)
 {
 	static const luaL_Reg metamethods[] = {
 		{ "__gc", server_gc },
+		{ "__newindex", server_newindex },
 		{ "__index", server_index },
 		{ "__tostring", server_tostring },
 		{ NULL, NULL },
@@ -455,7 +495,6 @@ void ws_box_server_register(lua_State *L)
 		{ "broadcast", server_broadcast },
 		{ "on_error", server_on_error },
 		{ "shutdown", server_shutdown },
-		{ "begin_shutdown", server_begin_shutdown },
 		{ "stats", server_stats },
 		{ NULL, NULL },
 	};

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 
@@ -112,10 +113,17 @@ static void start_timer(lua_State *L, struct handle *h, double seconds)
 	ws_timer_start(h->ctx->loop, &h->timer, ws_context_due(h->ctx, seconds));
 }
 
+/* Not to be left out. */
+static double check_seconds(lua_State *L)
+{
+	luaL_checknumber(L, 1);
+	return ws_check_seconds(L, 1, 0);
+}
+
 /* after(seconds, fn) -> timer */
 int ws_module_after(lua_State *L)
 {
-	double seconds = ws_check_seconds(L, 1, 0);
+	double seconds = check_seconds(L);
 	start_timer(L, new_handle(L), seconds);
 	return 1;
 }
@@ -123,10 +131,10 @@ int ws_module_after(lua_State *L)
 /* every(seconds, fn) -> timer */
 int ws_module_every(lua_State *L)
 {
-	double seconds = ws_check_seconds(L, 1, 0);
+	double seconds = check_seconds(L);
 	luaL_argcheck(L, seconds >= 0.001, 1, "an interval of at least 0.001 s expected");
 	struct handle *h = new_handle(L);
-	h->interval = (uint64_t)(seconds * 1000 + 0.5);
+	h->interval = ws_context_ms(seconds);
 	start_timer(L, h, seconds);
 	return 1;
 }
@@ -187,8 +195,7 @@ static int slept(lua_State *L, int status, lua_KContext ctx)
 /* sleep(seconds) */
 int ws_module_sleep(lua_State *L)
 {
-	luaL_checknumber(L, 1);
-	double seconds = ws_check_seconds(L, 1, 0);
+	double seconds = check_seconds(L);
 	struct ws_task *task = ws_task_here(L, "sleep");
 	return task ? ws_task_wait(L, task, seconds, NULL, NULL, slept) : ws_call_block(L, ws_module_sleep);
 }
@@ -218,28 +225,47 @@ static int waited(lua_State *L, int status, lua_KContext ctx)
 	return 2;
 }
 
-/* A number, or whatever has getfd (LuaSocket's and luaposix's objects). */
+/* Pushes the object's getfd, or something that is not a function. */
+static void push_getfd(lua_State *L, int index)
+{
+	if (lua_istable(L, index) || luaL_getmetafield(L, index, "__index") != LUA_TNIL)
+		lua_getfield(L, index, "getfd");
+	else
+		lua_pushnil(L);
+}
+
+/* A number, or whatever has getfd (LuaSocket's and luaposix's objects). -1 for what no descriptor can be. */
 static int check_descriptor(lua_State *L, int index)
 {
-	if (lua_isinteger(L, index))
-		return (int)lua_tointeger(L, index);
-	if (luaL_getmetafield(L, index, "__index") == LUA_TNIL)
-		luaL_argerror(L, index, "a file descriptor, or an object with a method getfd, expected");
-	lua_pop(L, 1);
-	lua_getfield(L, index, "getfd");
-	lua_pushvalue(L, index);
-	lua_call(L, 1, 1);
-	int fd = (int)luaL_checkinteger(L, -1);
-	lua_pop(L, 1);
-	return fd;
+	int top = lua_gettop(L), is_integer;
+	if (lua_isinteger(L, index)) {
+		lua_pushvalue(L, index);
+	} else {
+		push_getfd(L, index);
+		luaL_argcheck(L, lua_isfunction(L, -1), index, "a file descriptor, or an object with a method getfd, expected");
+		lua_pushvalue(L, index);
+		lua_call(L, 1, 1);
+	}
+	lua_Integer fd = lua_tointegerx(L, -1, &is_integer);
+	luaL_argcheck(L, is_integer, index, "its method getfd returned no file descriptor");
+	lua_settop(L, top);
+	return fd >= 0 && fd <= INT_MAX ? (int)fd : -1;
+}
+
+static bool check_mode(lua_State *L, int index)
+{
+	const char *mode = luaL_checkstring(L, index);
+	bool write = !strcmp(mode, "w");
+	if (!write && strcmp(mode, "r"))
+		luaL_argerror(L, index, lua_pushfstring(L, "\"r\" or \"w\" expected, got '%s'", mode));
+	return write;
 }
 
 /* wait(fd, "r"|"w" [, timeout]) -> true | nil, "timeout" | nil, message, errno */
 int ws_module_wait(lua_State *L)
 {
-	static const char *const modes[] = { "r", "w", NULL };
 	int fd = check_descriptor(L, 1);
-	bool write = luaL_checkoption(L, 2, NULL, modes) == 1;
+	bool write = check_mode(L, 2);
 	double seconds = ws_check_seconds(L, 3, -1);
 	struct ws_task *task = ws_task_here(L, "wait");
 	if (!task)
