@@ -141,15 +141,14 @@ static void abort_all(struct ws_server *server)
 static void on_tick(struct ws_timer *timer)
 {
 	struct ws_server *server = (struct ws_server *)((char *)timer - offsetof(struct ws_server, timer));
-	uint64_t end = server->shutdown_at + server->shutdown.drain_ms;
 	tell_share(server);
-	if (now(server) >= end) {
+	if (now(server) >= server->abort_at) {
 		abort_all(server);
 		return;
 	}
 	bool spreading = now(server) < server->shutdown_at + server->shutdown.spread_ms;
 	uint64_t tick = now(server) + SPREAD_TICK_MS;
-	ws_timer_start(server->endpoint.loop, timer, spreading && tick < end ? tick : end);
+	ws_timer_start(server->endpoint.loop, timer, spreading && tick < server->abort_at ? tick : server->abort_at);
 }
 
 /* The last on_close has run: finishing connections report before this. */
@@ -169,7 +168,7 @@ static void stop_accepting(struct ws_server *server)
 void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown)
 {
 	if (server->shutting) {
-		server->shutdown.drain_ms = now(server) - server->shutdown_at + shutdown->drain_ms;
+		server->abort_at = now(server) + shutdown->drain_ms;
 	} else {
 		server->shutting = true;
 		server->shutdown = *shutdown;
@@ -177,6 +176,7 @@ void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdow
 		if (!server->shutdown.reason)
 			server->shutdown.reason_len = 0;
 		server->shutdown_at = now(server);
+		server->abort_at = now(server) + shutdown->spread_ms + shutdown->drain_ms;
 		server->to_close = server->opening + server->open;
 		stop_accepting(server);
 	}

@@ -21,7 +21,7 @@ struct ws_server_shutdown {
 	const char *reason; /* copied */
 	size_t reason_len;
 	uint64_t spread_ms; /* the Close frames go out over so long */
-	uint64_t drain_ms;  /* after which what is left is aborted */
+	uint64_t drain_ms;  /* from then on: after it what is left is aborted */
 };
 
 /* Fields are for reading only, but for user. */
@@ -42,7 +42,7 @@ struct ws_server {
 	struct ws_timer timer;        /* of the shutdown */
 	struct ws_deferred work;
 	struct ws_server_shutdown shutdown;
-	uint64_t shutdown_at;
+	uint64_t shutdown_at, abort_at;
 	size_t to_close;              /* connections there were when the shutdown began */
 	size_t told;                  /* how many of them have been told so far */
 };
