@@ -239,11 +239,12 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	(void)reason;
 	(void)len;
 	box->ended = true;
+	box->close_told = true; /* an on_close that those who are woken set is not late: it is called below */
 	if (box->receiver)
 		ws_box_wake(&box->receiver);
 	ws_box_wake(&box->draining);
-	if (ws_box_has_handler(box, WS_SLOT_CLOSE)) {
-		box->close_told = true;
+	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
+	if (box->close_told) {
 		ws_box_start(box, &(struct ws_call){ push_close, box, 0, close_finished, box, ws_box_push_error_handler, false });
 	}
 	ws_box_wake(&box->closing);

@@ -135,7 +135,7 @@ struct ws_closing_report ws_box_report(const struct ws_box *box)
 static unsigned end_code(const struct ws_box *box)
 {
 	struct ws_closing_report report = ws_box_report(box);
-	return !box->ended && report.sent ? report.sent : report.code;
+	return ws_connection_state(box->connection) != WS_CLOSED && report.sent ? report.sent : report.code;
 }
 
 static int push_closed(lua_State *L, const struct ws_box *box)
@@ -251,9 +251,10 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 static int websocket_drain(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
+	if (!is_open(box))
+		return push_closed(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
-	if (is_open(box))
-		ws_transport_flush(&box->connection->transport);
+	ws_transport_flush(&box->connection->transport);
 	if (!is_open(box) || ws_connection_buffered(box->connection) == 0)
 		return drain_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "drain");
@@ -367,9 +368,9 @@ static int closed_end(lua_State *L, int status, lua_KContext ctx)
 static int websocket_wait_closed(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	double seconds = ws_check_seconds(L, 2, -1);
 	if (box->ended)
 		return ws_box_push_end(L, box);
+	double seconds = ws_check_seconds(L, 2, -1);
 	struct ws_task *task = ws_task_here(L, "wait_closed");
 	return task ? wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
 }
@@ -452,10 +453,12 @@ static void store_handler(lua_State *L, enum ws_slot slot)
 	lua_pop(L, 1);
 }
 
-/* One handler per event; the one before is returned. */
+/* One handler per event; the one before is returned. After the end only on_close still means something. */
 static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
 {
-	if (!lua_isnoneornil(L, 2))
+	if (box->ended && (slot != WS_SLOT_CLOSE || !lua_isfunction(L, 2)))
+		return push_closed(L, box);
+	if (!lua_isnil(L, 2))
 		luaL_checktype(L, 2, LUA_TFUNCTION);
 	lua_settop(L, 2);
 	ws_box_push_own_handler(L, 1, slot);
@@ -471,24 +474,24 @@ static int websocket_on_message(lua_State *L)
 	struct ws_box *box = ws_box_check(L);
 	if (box->receiver)
 		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
-	set_handler(L, box, WS_SLOT_MESSAGE);
+	int results = set_handler(L, box, WS_SLOT_MESSAGE);
 	if (!box->ended)
 		ws_box_want(box);
-	return 1;
+	return results;
 }
 
 /* The end cannot be missed: a handler that comes too late for it is called on the next turn. */
 static int websocket_on_close(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	set_handler(L, box, WS_SLOT_CLOSE);
+	int results = set_handler(L, box, WS_SLOT_CLOSE);
 	bool late = box->ended && !box->close_told && !is_collected(box);
 	if (late && box->has & 1u << WS_SLOT_CLOSE) {
 		box->close_told = true;
 		lua_getiuservalue(L, 1, WS_SLOT_CLOSE);
 		ws_call_go(L, ws_box_push_end(L, box));
 	}
-	return 1;
+	return results;
 }
 
 static int websocket_on_closing(lua_State *L)
