@@ -1,0 +1,417 @@
+---@meta moonsocket
+-- luacheck: ignore 212 241
+--
+-- The API reference. LuaLS shows it in an editor: add this folder to workspace.library.
+--
+-- Times are in seconds and may be fractions; sizes are in bytes. A programmer's mistake (a wrong type, an unknown
+-- option) raises an error; what can go wrong in the world is returned as nil and a message.
+--
+-- "Waits" marks a function that may take its time. In a callback, a handler, or a task of moonsocket.go it waits while
+-- others run; at top level it runs the loop until it is done. It raises an error in a coroutine that moonsocket did not
+-- start, and where Lua cannot yield (inside a table.sort comparator, a metamethod called from C, __gc).
+
+---@alias moonsocket.Kind
+---| "text"   # UTF-8
+---| "binary" # any bytes
+
+---@alias moonsocket.By
+---| "peer"    # the peer's Close frame came first
+---| "local"   # our Close frame, our failing of the connection, or terminate() came first
+---| "network" # neither: TCP ended, a ping went unanswered, or the peer took no more data
+
+-- ---- the module
+
+---@class moonsocket
+---@field codes moonsocket.Codes close codes by name and names by code
+local moonsocket = {}
+
+---Starts a server. It accepts connections once the loop runs (`run`, or any call at top level that waits).
+---
+---An address is one of: a port number (every interface; 0 picks a free one), `"host:port"`, `":port"`, `"[::1]:port"`,
+---`"unix:/path"`, `"fd:3"` (an inherited listening socket).
+---
+---A handler is called for each connection that has opened, in a coroutine of its own. If it returns without having set
+---`on_message` the connection is closed with 1000; if it raises an error, with 1011. A table of callbacks is one set of
+---functions for all connections.
+---
+---Raises an error if the address is not one, or the handler or an option is wrong.
+---@param address integer|string
+---@param handler fun(ws: moonsocket.WebSocket, request: moonsocket.Request)|moonsocket.Callbacks
+---@param options? moonsocket.ServerOptions
+---@return moonsocket.Server? server nil if it cannot listen there
+---@return string? message
+---@return integer? errno
+function moonsocket.serve(address, handler, options) end
+
+---Runs the loop until nothing is left to wait for (no server, connection, timer or waiting task), or until `stop`.
+---
+---A first SIGINT or SIGTERM shuts every server down with 1001 and lets `run` return when that is done; a second one
+---does not wait. `run{ signals = false }` leaves signals alone. Raises an error if the loop is running already.
+---@param what? fun()|{ signals?: boolean } a function to start as a task first, or options
+function moonsocket.run(what) end
+
+---Makes `run` return at the end of the present turn. Connections stay open until the loop runs again or the program
+---ends.
+function moonsocket.stop() end
+
+---One turn of the loop: what is ready now is dealt with. Raises an error if the loop is running already.
+---@param timeout? number how long to wait for something to become ready; default 0
+---@return boolean left whether there is anything left to wait for
+function moonsocket.step(timeout) end
+
+---Starts a task: `fn(...)` in a coroutine of its own, from the next turn of the loop on. An error in it is printed to
+---stderr.
+---@param fn fun(...)
+---@param ... any
+function moonsocket.go(fn, ...) end
+
+---Waits. 0 lets others run.
+---@param seconds number
+function moonsocket.sleep(seconds) end
+
+---Calls a function once, as a task.
+---@param seconds number from now
+---@param fn fun()
+---@return moonsocket.Timer
+function moonsocket.after(seconds, fn) end
+
+---Calls a function again and again, as a task. A call that is due while the one before still waits is left out.
+---@param seconds number between calls, at least 0.001
+---@param fn fun()
+---@return moonsocket.Timer
+function moonsocket.every(seconds, fn) end
+
+---Calls a function, as a task, when the process gets a signal. It does not keep `run` from returning.
+---@param name "HUP"|"INT"|"TERM"|"QUIT"|"USR1"|"USR2"|"CHLD"|"PIPE"|"WINCH" also with "SIG" in front
+---@param fn fun()
+---@return moonsocket.Timer? handle its `cancel` gives the signal back; nil if the system refuses
+---@return string? message
+---@return integer? errno
+function moonsocket.on_signal(name, fn) end
+
+---Waits for somebody else's socket or pipe: LuaSocket, a database client, a process.
+---@param fd integer|table|userdata a file descriptor, or an object with a method `getfd`
+---@param mode "r"|"w" until it can be read, or written
+---@param timeout? number default: for as long as it takes
+---@return true? ready
+---@return string? message "timeout", or the system's
+---@return integer? errno
+function moonsocket.wait(fd, mode, timeout) end
+
+---The monotonic clock, for measuring. It is not the time of day.
+---@return number seconds
+function moonsocket.now() end
+
+---Whether a connection ended in another way than those expected.
+---@param code integer what on_close was told
+---@param ... integer the codes that are expected; default 1000 and 1001
+---@return boolean
+function moonsocket.is_unexpected(code, ...) end
+
+---Both ways: `codes.GOING_AWAY == 1001` and `codes[1001] == "GOING_AWAY"`. Applications use 3000 to 4999 as they like.
+---@class moonsocket.Codes
+---@field NORMAL 1000 the purpose is fulfilled
+---@field GOING_AWAY 1001 a server shuts down, a browser leaves the page
+---@field PROTOCOL_ERROR 1002
+---@field UNSUPPORTED_DATA 1003 for example binary where only text is understood
+---@field NO_STATUS 1005 reported only: the peer's Close frame had no code
+---@field ABNORMAL 1006 reported only: no Close frame came
+---@field INVALID_DATA 1007 for example text that is not UTF-8
+---@field POLICY_VIOLATION 1008
+---@field MESSAGE_TOO_BIG 1009
+---@field MANDATORY_EXTENSION 1010 sent by clients
+---@field INTERNAL_ERROR 1011 a callback raised an error
+---@field SERVICE_RESTART 1012
+---@field TRY_AGAIN_LATER 1013
+---@field BAD_GATEWAY 1014
+---@field TLS_HANDSHAKE 1015 reported only
+
+-- ---- what serve takes
+
+---Each may be left out. A setter on ws (`ws:on_message`) goes before the table's function, for that connection. Without
+---`message` what arrives is thrown away.
+---@class moonsocket.Callbacks
+---@field open? fun(ws: moonsocket.WebSocket, request: moonsocket.Request) it has opened; returning means nothing
+---@field message? fun(ws: moonsocket.WebSocket, message: string, kind: moonsocket.Kind)
+---@field close? fun(ws: moonsocket.WebSocket, code: integer, reason: string, info: moonsocket.CloseInfo)
+---@field closing? fun(ws: moonsocket.WebSocket, code: integer, reason: string): integer?, string? see ws:on_closing
+---@field ping? fun(ws: moonsocket.WebSocket, payload: string)
+---@field pong? fun(ws: moonsocket.WebSocket, payload: string, rtt?: number)
+---@field drain? fun(ws: moonsocket.WebSocket)
+---@field error? fun(ws: moonsocket.WebSocket, message: string, traceback: string)
+
+---@class moonsocket.ServerOptions
+---
+---(default 1048576) Bytes of a message. One that is longer fails the connection with 1009, as soon as its length is
+---announced: what a peer can make the server keep has a limit.
+---@field max_message? integer
+---
+---(default 1048576) Bytes that may wait to be sent to one peer, for the same reason. A message that finds nothing
+---waiting may be longer.
+---@field max_buffered? integer
+---
+---(default "close") What send does when max_buffered would be passed: "close" returns nil, "overflow" and fails the
+---connection with 1008; "drop" returns the same and goes on; "wait" waits until there is room.
+---@field on_overflow? "close"|"drop"|"wait"
+---
+---(default 20) Seconds without a byte from the peer until a ping is sent: less than the minute after which many proxies
+---give a silent connection up. 0: no pings, so that a vanished peer may go unnoticed.
+---@field ping_interval? number
+---
+---(default 20) Seconds from that ping until the connection is lost, if nothing comes. 0: it never is.
+---@field pong_timeout? number
+---
+---(default 20) Seconds in which a peer that is owed data takes none of it, until the connection is lost. 0: forever.
+---@field send_timeout? number
+---
+---(default 0: none) Seconds without a message either way until the connection is closed with 1001.
+---@field idle_timeout? number
+---
+---(default 5) Seconds that the peer has to answer our Close frame, and then to end TCP.
+---@field close_timeout? number
+---
+---(default 10) Seconds from the TCP connection to the end of the opening handshake: who says nothing costs nothing.
+---@field handshake_timeout? number
+---
+---(default 0: the system's) Seconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT, Linux only).
+---@field tcp_user_timeout? number
+---
+---(default 0: no limit) Open connections. Further ones are refused with 503.
+---@field max_connections? integer
+---
+---(default 8192) Bytes of a request's head. A longer one is refused with 431, as is one of more than 64 headers.
+---@field max_head? integer
+---
+---(default 511) Connections that the system keeps until they are accepted.
+---@field backlog? integer
+---
+---(default false) Several processes may listen on the same port (SO_REUSEPORT).
+---@field reuse_port? boolean
+---
+---(default none) Subprotocols that the server speaks. The first one that the client asks for and that is among them is
+---chosen: ws.subprotocol.
+---@field subprotocols? string[]
+---
+---(default none: the host and port that the request itself names) Pages that may connect, as "https://example.com";
+---others are refused with 403, because a browser lets any page try. A client that sends no Origin, being no browser,
+---may always connect.
+---@field origins? "*"|string[]|fun(origin: string): boolean
+---
+---(default none) Says who may connect; it may wait. It returns true; or an HTTP status from 300 to 599, a body and a
+---table of headers; or nil, a code from 4000 to 4999 and a reason: then the connection is opened and closed with them
+---at once, because a browser shows its page the code, but no status. false or nil alone: 403. An error in it: 500.
+---@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
+
+-- ---- a connection
+
+---A connection. Any other field is yours: `ws.user = "ann"`. After the end every method but the setters returns
+---nil, "closed" and the code, and raises no error.
+---
+---`local ws <close> = ws` closes it when the block ends: with 1000, or with 1011 if by an error.
+---@class moonsocket.WebSocket
+---@field id integer counted from 1, never used again in this program
+---@field state "connecting"|"open"|"closing"|"closed"
+---@field request moonsocket.Request
+---@field subprotocol string? the one that was agreed on
+---@field extensions string always "": there are none yet
+---@field buffered integer bytes that wait to be sent
+---@field rtt number? seconds that the latest ping took to be answered; nil before the first
+---@field close_code integer? what on_close is told, once it is closed
+---@field close_reason string? likewise
+---@field close_info moonsocket.CloseInfo? likewise
+local WebSocket = {}
+
+---What on_close is told besides code and reason.
+---@class moonsocket.CloseInfo
+---@field clean boolean both sides have sent a Close frame
+---@field by moonsocket.By
+---@field sent integer? the code in our Close frame (1005: it had none); nil: none was sent
+---@field received integer? the code in the peer's Close frame (1005: it had none); nil: none came
+---@field error string? the system's message, for example "Connection reset by peer"
+
+---Queues a message; it goes out by the end of the loop's turn. Raises an error if text is not UTF-8.
+---
+---With the option on_overflow = "wait" it waits while the queue is full.
+---@param message string
+---@param kind? moonsocket.Kind default "text"
+---@return true? sent
+---@return integer|string buffered_or_error bytes that now wait to be sent; or "closed", or "overflow"
+---@return integer? code after "closed"
+function WebSocket:send(message, kind) end
+
+---Waits until everything that was queued has been handed to the system.
+---@param timeout? number default: for as long as it takes
+---@return true? drained
+---@return string? error "timeout" or "closed"
+---@return integer? code after "closed"
+function WebSocket:drain(timeout) end
+
+---Waits for the next message. Raises an error if on_message is set, or if another task is in receive.
+---@param timeout? number default: for as long as it takes
+---@return string? message
+---@return string kind_or_error "text" or "binary"; or "closed", or "timeout"
+---@return integer? code after "closed"
+---@return string? reason after "closed"
+function WebSocket:receive(timeout) end
+
+---An iterator over the messages to come, for a loop. It ends when the connection does; `ws.close_code` and
+---`ws.close_reason` say how. Waits in each step, and raises the errors of receive.
+---@return fun(ws: moonsocket.WebSocket): string?, moonsocket.Kind?
+---@return moonsocket.WebSocket
+function WebSocket:messages() end
+
+---Starts the closing handshake and returns at once; on_close tells how it went. What was queued before is sent before.
+---Raises an error if the code may not be sent (1000-1003, 1007-1014 and 3000-4999 may), or if the reason is longer than
+---123 bytes or not UTF-8.
+---@param code? integer default 1000
+---@param reason? string default ""
+---@return true? closing
+---@return "closed"? error it was closing or closed already
+---@return integer? code after "closed"
+function WebSocket:close(code, reason) end
+
+---Drops the TCP connection now, in whatever state it is. on_close is told 1006.
+---@return true? terminated
+---@return "closed"? error
+---@return integer? code after "closed"
+function WebSocket:terminate() end
+
+---Waits for the end. Returns what on_close is told, again and again if need be.
+---@param timeout? number default: for as long as it takes
+---@return integer? code
+---@return string reason or "timeout" after nil
+---@return moonsocket.CloseInfo? info
+function WebSocket:wait_closed(timeout) end
+
+---Stops reading: the peer is slowed down once the buffers between are full. Its pings are not answered meanwhile, and
+---its silence does not count. That TCP was reset is still noticed at once; that the peer has ended it, after resume.
+---@return true? paused
+---@return "closed"? error
+---@return integer? code after "closed"
+function WebSocket:pause() end
+
+---Goes on reading.
+---@return true? resumed
+---@return "closed"? error
+---@return integer? code after "closed"
+function WebSocket:resume() end
+
+---Sends a ping; on_pong is called when it is answered. With no payload of your own the time is measured: ws.rtt.
+---@param payload? string at most 125 bytes
+---@return true? sent
+---@return "closed"? error
+---@return integer? code after "closed"
+function WebSocket:ping(payload) end
+
+---Sets the function for messages. Calls for one connection never overlap: while one waits, nothing is read. Raises an
+---error while a task is in receive.
+---@param fn? fun(message: string, kind: moonsocket.Kind) nil: none; messages are kept until somebody wants them
+---@return function? before the one that was set before
+function WebSocket:on_message(fn) end
+
+---Sets the function for the end. It is called exactly once, last of all. Set after the end, if no other was called, it
+---is called on the next turn.
+---@param fn? fun(code: integer, reason: string, info: moonsocket.CloseInfo)
+---@return function? before
+function WebSocket:on_close(fn) end
+
+---Sets the function for a Close frame of the peer, called before it is answered. It returns the code and reason of the
+---answer; nothing means the peer's code. It may wait, for at most close_timeout.
+---@param fn? fun(code: integer, reason: string): integer?, string? code is 1005 if the frame had none
+---@return function? before
+function WebSocket:on_closing(fn) end
+
+---Sets the function for pings. They are answered without it.
+---@param fn? fun(payload: string)
+---@return function? before
+function WebSocket:on_ping(fn) end
+
+---Sets the function for pongs.
+---@param fn? fun(payload: string, rtt?: number) rtt: seconds since the ping, where it had no payload of yours
+---@return function? before
+function WebSocket:on_pong(fn) end
+
+---Sets the function that is called when the system has taken everything, after it had not.
+---@param fn? fun()
+---@return function? before
+function WebSocket:on_drain(fn) end
+
+---Sets the function for errors in this connection's handler and callbacks. Without it they go to the table's `error`,
+---else to server:on_error, else to stderr. The connection is closed with 1011 in any case.
+---@param fn? fun(message: string, traceback: string)
+---@return function? before
+function WebSocket:on_error(fn) end
+
+---The opening handshake's request. Any other field is yours.
+---@class moonsocket.Request
+---@field method string always "GET"
+---@field path string without the query, as it came: nothing is decoded
+---@field query string what is behind the "?", as it came; "" if there is none
+---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
+---@field cookies table<string, string> values as they came, without quotes around them
+---@field params table<string, string> always empty: there are no routes yet
+---@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"
+---@field peer_address string the same
+
+-- ---- a server
+
+---@class moonsocket.Server
+---@field count integer open connections
+---@field address string? "127.0.0.1:8080"; nil once it is shutting down
+---@field port integer? nil for a Unix socket, and once it is shutting down
+local Server = {}
+
+---@return moonsocket.WebSocket[] connections those that are open, in no order
+function Server:connections() end
+
+---Sends a message to every open connection as ws:send would, but never waits: with on_overflow = "wait", too, those
+---whose queue is full are left out. Raises an error if text is not UTF-8.
+---@param message string
+---@param kind? moonsocket.Kind default "text"
+---@return integer count connections that it was queued for
+function Server:broadcast(message, kind) end
+
+---Waits. Stops accepting, closes every connection, and after `drain` seconds terminates those that are left. Every
+---on_close has run when it returns. A second call waits for the same end, with a new `drain` from now.
+---@param options? moonsocket.ShutdownOptions
+---@return integer closed connections that were closed by a closing handshake
+---@return integer aborted connections that were not
+function Server:shutdown(options) end
+
+---Counters since the start.
+---@return moonsocket.Stats
+function Server:stats() end
+
+---Sets the function for errors in callbacks of connections that have no on_error of their own, and in `authorize`.
+---Without it they are printed to stderr.
+---@param fn? fun(message: string, traceback: string)
+---@return function? before
+function Server:on_error(fn) end
+
+---@class moonsocket.ShutdownOptions
+---@field code? integer (default 1001)
+---@field reason? string (default "") at most 123 bytes of UTF-8
+---@field drain? number (default 10) seconds until those that are left are terminated
+---@field spread? number (default 0) seconds over which the Close frames are spread, lest all come back at once
+
+---@class moonsocket.Stats
+---@field opened integer connections that have opened
+---@field open integer connections that are open
+---@field closed table<integer, integer> connections that have ended, by the code that on_close was told
+---@field closed_by table<moonsocket.By, integer> the same, by whom
+---@field refused table<integer, integer> handshakes that failed, by HTTP status; 0: the client left
+---@field messages_in integer
+---@field messages_out integer
+---@field bytes_in integer of those messages
+---@field bytes_out integer of those messages
+
+-- ---- a timer
+
+---What `after`, `every` and `on_signal` return. It need not be kept.
+---@class moonsocket.Timer
+local Timer = {}
+
+---No more calls. Again, or afterwards, it does nothing.
+function Timer:cancel() end
+
+return moonsocket
