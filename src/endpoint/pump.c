@@ -119,6 +119,7 @@ static void take_frames(struct ws_connection *c, uint8_t **data, size_t *len)
 			dispatch(c, &ev);
 		else
 			ws_ending_out_of_memory(c);
+		ws_session_done(&c->session);
 	}
 }
 

@@ -125,8 +125,10 @@ static int message_end(struct ws_session *s, const struct ws_piece *piece, enum 
 	s->delivered = true;
 	if (kind == WS_TEXT && !ws_utf8_complete(&s->utf8))
 		return fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
-	if (mode == WS_SESSION_DISCARD)
+	if (mode == WS_SESSION_DISCARD) {
+		assembly_release(s);
 		return WS_AGAIN;
+	}
 	event->type = WS_SESSION_MESSAGE;
 	event->kind = (enum ws_opcode)kind;
 	event->data = s->assembly ? s->assembly->data : piece->data;
@@ -188,14 +190,19 @@ static bool message_next(const struct ws_session *s, const uint8_t *data)
 	return (s->reader ? ws_frame_opcode(s->reader) : data[0] & 0x0f) <= WS_BINARY;
 }
 
+void ws_session_done(struct ws_session *s)
+{
+	if (s->delivered)
+		assembly_release(s);
+}
+
 int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
                     struct ws_session_event *event)
 {
+	ws_session_done(s);
 	while (*len > 0) {
 		struct ws_frame frame;
 		struct ws_piece piece;
-		if (s->delivered)
-			assembly_release(s);
 		if (mode == WS_SESSION_HOLD && message_next(s, *data)) {
 			event->type = WS_SESSION_HELD;
 			return 0;

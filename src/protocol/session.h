@@ -72,6 +72,9 @@ void ws_session_clear(struct ws_session *s);
 int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
                     struct ws_session_event *event);
 
+/* The event has been dealt with: a connection that then falls idle holds no message. */
+void ws_session_done(struct ws_session *s);
+
 /*
  * A Close frame's payload (section 5.5.1); code 1005: empty. The reason is cut to what fits, between characters.
  * Returns its size, at most WS_CONTROL_PAYLOAD.
