@@ -2,33 +2,18 @@
 local scene = require "spec.support.scene"
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
+local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
 
--- An echo that keeps what it got.
-local function echo(ws, _, record)
-  record.got = {}
-  ws:on_message(function(message, kind)
-    record.got[#record.got + 1] = message
-    ws:send(message, kind)
-  end)
-end
+local echo = handlers.echo
 
--- The same as a loop.
-local function echo_loop(ws, _, record)
-  record.got = {}
-  for message, kind in ws:messages() do
-    record.got[#record.got + 1] = message
-    ws:send(message, kind)
-  end
-end
-
--- The same, but it is ready only after a while: until then nothing may be lost.
+-- An echo that is ready only after a while: until then nothing may be lost.
 local function late_echo(ws, request, record)
   moonsocket.sleep(0.01)
   echo(ws, request, record)
 end
 
-local handlers = { ["on_message"] = echo, ["messages()"] = echo_loop, ["a handler that waits first"] = late_echo }
+local styles = { on_message = echo, ["messages()"] = handlers.echo_loop, ["a handler that waits first"] = late_echo }
 
 -- One connection that gets these bytes after the handshake, and its outcome.
 local function play(bytes, options)
@@ -95,7 +80,7 @@ describe("a Close frame of the peer", function()
     end)
   end)
 
-  for name, handler in pairs(handlers) do
+  for name, handler in pairs(styles) do
     describe("with " .. name, function()
       it("may be glued to the handshake", function()
         scene.play({ handler = handler }, function(s)

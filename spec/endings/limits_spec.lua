@@ -2,19 +2,14 @@
 local scene = require "spec.support.scene"
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
+local handlers = require "spec.support.handlers"
+local moonsocket = require "moonsocket"
 local raw = require "raw"
+
+local echo = handlers.echo
 
 local LIMIT = 1000
 local MiB = 1024 * 1024
-
--- An echo that keeps what it got.
-local function echo(ws, _, record)
-  record.got = {}
-  ws:on_message(function(message, kind)
-    record.got[#record.got + 1] = message
-    ws:send(message, kind)
-  end)
-end
 
 local function x(n) return ("x"):rep(n) end
 local function first(f) return peer.frame { opcode = f.opcode or 2, payload = f[1], length = f.length, fin = false } end
@@ -102,7 +97,7 @@ describe("a message over max_message fails the connection with 1009", function()
     local go
     local function late(ws, request, record)
       record.got = {}
-      while not go do require "moonsocket".sleep(0.001) end
+      while not go do moonsocket.sleep(0.001) end
       echo(ws, request, record)
     end
     scene.play({ handler = late, max_message = LIMIT }, function(s)

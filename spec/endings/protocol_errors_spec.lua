@@ -2,25 +2,10 @@
 local scene = require "spec.support.scene"
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
+local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
 
--- An echo that keeps what it got.
-local function echo(ws, _, record)
-  record.got = {}
-  ws:on_message(function(message, kind)
-    record.got[#record.got + 1] = message
-    ws:send(message, kind)
-  end)
-end
-
--- The same as a loop.
-local function echo_loop(ws, _, record)
-  record.got = {}
-  for message, kind in ws:messages() do
-    record.got[#record.got + 1] = message
-    ws:send(message, kind)
-  end
-end
+local echo = handlers.echo
 
 -- A message is answered, then come these bytes, then a message that nobody may answer.
 local function check_amid_messages(s, bytes, code, words)
@@ -292,7 +277,7 @@ describe("a failed connection", function()
 
   for code, bytes in pairs(wrong) do
     it(("with %d is told to a loop of messages, which ends"):format(code), function()
-      scene.play({ handler = echo_loop }, function(s) check_amid_messages(s, bytes, code, words[code]) end)
+      scene.play({ handler = handlers.echo_loop }, function(s) check_amid_messages(s, bytes, code, words[code]) end)
     end)
 
     it(("with %d waits for an answer that is on its way"):format(code), function()
