@@ -245,6 +245,8 @@ int ws_box_server_listen(lua_State *L)
 		lua_pushinteger(L, e == WS_ERROR_SYSTEM ? code : ENOMEM);
 		return 3;
 	}
+	strcpy(box->address, ws_listener_address(listener));
+	box->port = ws_listener_port(listener);
 	box->server->user = box;
 	box->server->on_shutdown = on_shutdown;
 	link_box(box);
@@ -441,7 +443,7 @@ static int server_stats(lua_State *L)
 
 /* ---- fields */
 
-/* Upvalue 2: the methods. address and port stay known after the listener is gone: the Lua side keeps them. */
+/* Upvalue 2: the methods. */
 static int server_index(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
@@ -449,15 +451,14 @@ static int server_index(lua_State *L)
 	if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
 		return 1;
 	const char *name = lua_tostring(L, 2);
-	const struct ws_listener *listener = box->server->listener;
 	if (!name)
 		return 0;
 	if (!strcmp(name, "count"))
 		lua_pushinteger(L, (lua_Integer)box->server->open);
-	else if (!strcmp(name, "address") && listener)
-		lua_pushstring(L, ws_listener_address(listener));
-	else if (!strcmp(name, "port") && listener && ws_listener_port(listener))
-		lua_pushinteger(L, ws_listener_port(listener));
+	else if (!strcmp(name, "address"))
+		lua_pushstring(L, box->address);
+	else if (!strcmp(name, "port") && box->port)
+		lua_pushinteger(L, box->port);
 	else
 		lua_pushnil(L);
 	return 1;
@@ -476,8 +477,8 @@ static int server_newindex(lua_State *L)
 
 static int server_tostring(lua_State *L)
 {
-	const struct ws_listener *listener = check_server(L)->server->listener;
-	lua_pushfstring(L, "moonsocket.server %s", listener ? ws_listener_address(listener) : "(shut down)");
+	const struct ws_box_server *box = check_server(L);
+	lua_pushfstring(L, "moonsocket.server %s%s", box->address, box->server->listener ? "" : " (shut down)");
 	return 1;
 }
 

@@ -36,6 +36,8 @@ struct ws_box_server {
 	bool table;                    /* serve was given a table of callbacks, not a function */
 	bool any_origin;               /* the origin is not for C to judge */
 	bool over;                     /* the shutdown is complete */
+	unsigned port;                 /* 0: not TCP. Known, as the address is, when the listener has gone */
+	char address[WS_ADDRESS_SIZE];
 	size_t subprotocol_count;
 	const char **subprotocols;     /* owned, with their text, in one block */
 };
