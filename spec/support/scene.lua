@@ -118,7 +118,8 @@ function scene.play(options, play)
   local self = setmetatable({ records = {}, peers = {}, boxes = setmetatable({}, { __mode = "k" }) }, scene)
   local ok, wrong
   self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
-  self.to = { port = self.server.port, path = address:match "^unix:(.*)$", receive_buffer = options.receive_buffer }
+  local path = tostring(address):match "^unix:(.*)$"
+  self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer }
   moonsocket.go(function()
     ok, wrong = xpcall(function()
       play(self)
