@@ -199,6 +199,8 @@ static enum ws_done task_over(struct ws_task *task, int status)
 	bool ok = status == LUA_OK;
 	if (!ok && !task->call.catches)
 		tell_failure(task, status == LUA_YIELD ? foreign_yield : NULL);
+	if (task->on_over)
+		task->on_over(task);
 	if (task->call.finished)
 		task->call.finished(task, ok);
 	if (!ok)

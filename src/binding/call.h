@@ -10,6 +10,7 @@
 #include "net/timer.h"
 
 struct ws_task;
+struct ws_box;
 
 /*
  * What a task is to run. push puts a function and its arguments on the task's stack and returns the number of
@@ -37,6 +38,8 @@ struct ws_task {
 	struct ws_task *next;   /* in the idle list, or in the list of those who wait for the same thing */
 	struct ws_task *prev_task, *next_task; /* in the list of all tasks */
 	struct ws_call call;
+	void (*on_over)(struct ws_task *task); /* told before finished; NULL: nobody */
+	struct ws_box *attends; /* on_over's: the ws whose message it works on */
 	struct ws_timer timer;  /* of the present wait */
 	struct ws_deferred start;
 	void (*cancel)(struct ws_task *task); /* takes it off what it waits for; NULL: nothing to do */

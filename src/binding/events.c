@@ -108,6 +108,7 @@ static enum ws_done on_message(struct ws_connection *c, enum ws_opcode kind, con
 	if (receiver) {
 		box->receiver = NULL;
 		ws_box_want(box);
+		ws_box_attend(box, receiver);
 		ws_task_wake(receiver, &call.message);
 		return WS_DONE;
 	}
@@ -239,6 +240,7 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	(void)reason;
 	(void)len;
 	box->ended = true;
+	ws_box_attend(box, NULL);
 	box->close_told = true; /* an on_close that those who are woken set is not late: it is called below */
 	if (box->receiver)
 		ws_box_wake(&box->receiver);

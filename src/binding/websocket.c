@@ -263,6 +263,30 @@ static int websocket_drain(lua_State *L)
 
 /* ---- receive */
 
+static void attendant_over(struct ws_task *task)
+{
+	ws_box_attend(task->attends, NULL);
+}
+
+void ws_box_attend(struct ws_box *box, struct ws_task *task)
+{
+	struct ws_task *before = box->attendant;
+	if (task && task->attends)
+		ws_box_attend(task->attends, NULL);
+	if (before) {
+		before->attends = NULL;
+		before->on_over = NULL;
+		ws_box_release(box);
+	}
+	box->attendant = task;
+	ws_connection_attend(box->connection, task != NULL);
+	if (task) {
+		task->attends = box;
+		task->on_over = attendant_over;
+		ws_box_hold(box);
+	}
+}
+
 static int receive_end(lua_State *L, const struct ws_box *box)
 {
 	push_closed(L, box);
@@ -300,6 +324,8 @@ static int websocket_receive(lua_State *L)
 	struct ws_task *task = ws_task_here(L, "receive");
 	if (!task)
 		return ws_call_block(L, websocket_receive);
+	if (box->attendant == task)
+		ws_box_attend(box, NULL);
 	box->receiver = task;
 	ws_box_want(box);
 	return ws_task_wait(L, task, seconds, stop_receiving, box, received);

@@ -23,11 +23,12 @@ struct ws_box {
 	struct ws_box_server *server;     /* outlives it */
 	struct ws_connection *connection; /* held */
 	struct ws_task *receiver;         /* the task in receive() */
+	struct ws_task *attendant;        /* the task that works on the message that receive() gave it */
 	struct ws_task *draining;         /* tasks in drain() or a waiting send() */
 	struct ws_task *closing;          /* tasks in wait_closed() */
 	uint64_t id;
 	int anchor;
-	uint16_t holds;                   /* the open connection and every task of its own that waits */
+	uint16_t holds;                   /* the open connection, every task of its own that waits, its attendant */
 	uint16_t final_code;              /* of one that has been collected */
 	uint16_t has;                     /* which handlers are set on ws itself: 1 << slot */
 	bool discard;                     /* messages that nobody wants are dropped */
@@ -86,6 +87,9 @@ int ws_box_push_end(lua_State *L, const struct ws_box *box);
 
 /* Tells the connection whether anybody wants the next message. */
 void ws_box_want(struct ws_box *box);
+
+/* The task works on a message from now on, until it asks for the next or is over; NULL: nobody does. */
+void ws_box_attend(struct ws_box *box, struct ws_task *task);
 
 /* Goes on with every task of the list that stood in it when this was called. */
 void ws_box_wake(struct ws_task **list);

@@ -147,6 +147,7 @@ static void on_work(struct ws_deferred *work)
 		connection_free(c);
 	} else if (ws_connection_state(c) != WS_CLOSED) {
 		tell_drained(c);
+		ws_pump_held_end(c);
 		ws_connection_settle(c);
 	} else if (!c->reported && !c->busy) {
 		ws_ending_report(c);
@@ -322,6 +323,13 @@ void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode)
 	bool was_reading = ws_pump_reading(c);
 	c->mode = (uint8_t)mode;
 	if (!was_reading && ws_pump_reading(c))
+		ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
+void ws_connection_attend(struct ws_connection *c, bool attended)
+{
+	c->attended = attended;
+	if (c->eof_held)
 		ws_loop_defer(c->endpoint->loop, &c->work);
 }
 

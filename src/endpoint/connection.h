@@ -96,6 +96,8 @@ struct ws_connection {
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */
 	bool pumping : 1;
+	bool attended : 1;             /* by ws_connection_attend */
+	bool eof_held : 1;             /* FIN has come, but is not taken in while it is attended */
 	bool reported : 1;
 };
 
@@ -148,6 +150,12 @@ void ws_connection_continue(struct ws_connection *c);
 
 /* What is to be done with messages; at first they are held. */
 void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode);
+
+/*
+ * Whether somebody works on a message outside of on_message. A FIN is taken in afterwards then: the peer may have shut
+ * down writing only, and the answer is still owed.
+ */
+void ws_connection_attend(struct ws_connection *c, bool attended);
 
 void ws_connection_pause(struct ws_connection *c);
 void ws_connection_resume(struct ws_connection *c);

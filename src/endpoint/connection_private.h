@@ -49,6 +49,9 @@ bool ws_pump_reading(const struct ws_connection *c);
 /* Answers the peer's Close, if that has not been done: what on_closing said, or nobody. */
 void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *reason, size_t len);
 
+/* Takes in a FIN that had to wait, if it need not wait any more. */
+void ws_pump_held_end(struct ws_connection *c);
+
 /* The transport has failed. */
 void ws_pump_error(struct ws_connection *c);
 

@@ -97,7 +97,7 @@ bool ws_pump_reading(const struct ws_connection *c)
 	case WS_CONNECTING:
 		return !c->deciding;
 	case WS_OPEN:
-		return !c->busy && !c->paused && !(c->held && c->mode == WS_SESSION_HOLD);
+		return !c->busy && !c->paused && !c->eof_held && !(c->held && c->mode == WS_SESSION_HOLD);
 	case WS_CLOSING:
 		return true;
 	case WS_CLOSED:
@@ -164,6 +164,19 @@ static const char *eof_reason(const struct ws_connection *c)
 	                               : "connection closed by the peer without a Close frame";
 }
 
+static void take_end(struct ws_connection *c)
+{
+	c->eof_held = c->attended && ws_connection_state(c) == WS_OPEN;
+	if (!c->eof_held)
+		ws_ending_step_why(c, WS_CLOSING_EOF, 0, eof_reason(c));
+}
+
+void ws_pump_held_end(struct ws_connection *c)
+{
+	if (c->eof_held)
+		take_end(c);
+}
+
 void ws_pump(struct ws_connection *c)
 {
 	ws_connection_hold(c);
@@ -174,7 +187,7 @@ void ws_pump(struct ws_connection *c)
 		if (n > 0)
 			take_input(c, data, (size_t)n);
 		else if (n == 0)
-			ws_ending_step_why(c, WS_CLOSING_EOF, 0, eof_reason(c));
+			take_end(c);
 		else if (n == WS_ERROR_SYSTEM)
 			ws_pump_error(c);
 	}
