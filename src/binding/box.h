@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /*
  * Registers a metatable of that name. Every function has the metatable as upvalue 1, for ws_check_self; __index is a
  * function of metamethods with the table of methods as upvalue 2, or that table itself.
@@ -30,5 +32,7 @@ int ws_check_kind(lua_State *L, int index);
 
 /* A message: a string (for text, UTF-8). Raises. */
 const char *ws_check_message(lua_State *L, int index, int kind, size_t *len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 #include "endpoint/connection.h"
 #include "net/timer.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_task;
 struct ws_box;
 
@@ -76,5 +78,7 @@ int ws_call_block(lua_State *L, lua_CFunction fn);
 
 /* Frees all tasks, also those that still wait: the state is closing. */
 void ws_call_close(struct ws_context *ctx);
+
+#pragma GCC visibility pop
 
 #endif

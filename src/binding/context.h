@@ -8,6 +8,8 @@
 #include "net/loop.h"
 #include "protocol/session.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_task;
 struct ws_server;
 
@@ -49,5 +51,7 @@ void ws_context_end(struct ws_context *ctx);
 
 /* One turn of the loop, called from L. 0 or WS_ERROR_SYSTEM. Not to be called while it is running. */
 int ws_context_turn(struct ws_context *ctx, lua_State *L, int64_t timeout_ms);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "protocol/head.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_box;
 
 void ws_request_register(lua_State *L);
@@ -15,5 +17,7 @@ void ws_request_push(lua_State *L, int index);
 
 /* The head, parsed again from the box's own bytes, which live as long as it does. */
 void ws_request_head(const struct ws_box *box, struct ws_head *head);
+
+#pragma GCC visibility pop
 
 #endif

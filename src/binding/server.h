@@ -8,6 +8,8 @@
 #include "binding/context.h"
 #include "endpoint/server.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The user's callbacks, in the order of the list of handlers. */
 enum ws_slot {
 	WS_SLOT_MESSAGE = 1,
@@ -54,5 +56,7 @@ void ws_box_server_clear(struct ws_box_server *box);
 
 /* Pushes the server's function for a slot, or nil. */
 void ws_box_server_push_handler(lua_State *L, const struct ws_box_server *box, enum ws_slot slot);
+
+#pragma GCC visibility pop
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 void ws_timer_register(lua_State *L);
 
 int ws_module_after(lua_State *L);
@@ -11,5 +13,7 @@ int ws_module_every(lua_State *L);
 int ws_module_on_signal(lua_State *L);
 int ws_module_sleep(lua_State *L);
 int ws_module_wait(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

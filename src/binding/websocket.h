@@ -5,6 +5,8 @@
 #include "binding/call.h"
 #include "binding/server.h"
 
+#pragma GCC visibility push(hidden)
+
 /*
  * User values of the ws userdata. The two handlers that nearly every connection has stand on their own; the others and
  * the user's fields are in a table that few need: an idle connection is to cost 1 KiB.
@@ -108,5 +110,7 @@ int ws_box_push_error_handler(lua_State *L, void *owner);
 
 /* What an endpoint calls. */
 extern const struct ws_connection_handler ws_box_handler;
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 #include "protocol/head.h"
 #include "protocol/session.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_connection;
 
 enum ws_overflow { WS_OVERFLOW_CLOSE, WS_OVERFLOW_DROP, WS_OVERFLOW_WAIT };
@@ -161,5 +163,7 @@ void ws_connection_pause(struct ws_connection *c);
 void ws_connection_resume(struct ws_connection *c);
 
 size_t ws_connection_buffered(const struct ws_connection *c);
+
+#pragma GCC visibility pop
 
 #endif

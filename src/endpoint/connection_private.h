@@ -4,6 +4,8 @@
 
 #include "endpoint/connection.h"
 
+#pragma GCC visibility push(hidden)
+
 /* ---- connection.c */
 
 /* ms of the loop's clock; microseconds of the same clock, read now. */
@@ -62,5 +64,7 @@ uint64_t ws_deadline_next(const struct ws_connection *c);
 
 /* The connection's timer has fired, perhaps too early. */
 void ws_deadline_passed(struct ws_connection *c);
+
+#pragma GCC visibility pop
 
 #endif

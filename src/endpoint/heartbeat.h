@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 /* All times in ms of ws_loop_now. All zero: no ping is out. */
 struct ws_heartbeat {
 	uint64_t ping_at;  /* when the ping that is out was sent */
@@ -35,5 +37,7 @@ void ws_heartbeat_alive(struct ws_heartbeat *h);
 
 /* The peer gets the whole timeout again once it can be heard again. */
 void ws_heartbeat_suspend(struct ws_heartbeat *h, bool suspended, uint64_t now);
+
+#pragma GCC visibility pop
 
 #endif

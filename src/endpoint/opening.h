@@ -4,6 +4,8 @@
 
 #include "endpoint/connection.h"
 
+#pragma GCC visibility push(hidden)
+
 /* A refused peer has so long to read the answer and to leave before we do. */
 enum { WS_LINGER_MS = 2000 };
 
@@ -18,5 +20,7 @@ void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *hea
 
 /* Writes the 101. 0 or WS_ERROR_MEMORY. */
 int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 #include "endpoint/connection.h"
 #include "net/listener.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_server;
 
 /* How often something was seen: closed by code, refused by status. */
@@ -66,5 +68,7 @@ void ws_server_free(struct ws_server *server);
 
 /* The server of one of its connections. */
 struct ws_server *ws_server_of(const struct ws_connection *c);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "net/loop.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_listener;
 
 struct ws_listener_options {
@@ -48,5 +50,7 @@ unsigned ws_listener_port(const struct ws_listener *listener); /* 0: not TCP */
 
 /* Closes it and lets the loop go; allowed from within accepted. NULL is allowed. */
 void ws_listener_free(struct ws_listener *listener);
+
+#pragma GCC visibility pop
 
 #endif

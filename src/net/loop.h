@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 struct event_base;
 struct ws_loop;
 
@@ -62,5 +64,7 @@ int ws_loop_descriptor(const struct ws_loop *loop);
 
 /* Milliseconds, at most, until the next timer is due; 0 if deferred work waits; -1: nothing to wait for. */
 int64_t ws_loop_timeout(const struct ws_loop *loop);
+
+#pragma GCC visibility pop
 
 #endif

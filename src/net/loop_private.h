@@ -7,6 +7,8 @@
 #include "net/loop.h"
 #include "net/timer.h"
 
+#pragma GCC visibility push(hidden)
+
 /* 11 digits of 6 bits hold any 64-bit time, so no time is too far away to have its slot. */
 enum { WS_WHEEL_LEVELS = 11, WS_WHEEL_SLOTS = 64 };
 
@@ -58,5 +60,7 @@ void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk);
 
 /* Gives it back when the next turn begins: somebody may still be looking at its bytes. */
 void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk);
+
+#pragma GCC visibility pop
 
 #endif

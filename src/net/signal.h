@@ -4,6 +4,8 @@
 
 #include "net/loop.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_signal;
 
 /* Does not keep the loop running. NULL with errno: out of memory, or a signal that cannot be caught. */
@@ -11,5 +13,7 @@ struct ws_signal *ws_signal_new(struct ws_loop *loop, int number, void (*on_sign
 
 /* Restores the signal's disposition if it was the last one for that number. NULL is allowed. */
 void ws_signal_free(struct ws_signal *watch);
+
+#pragma GCC visibility pop
 
 #endif

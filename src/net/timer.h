@@ -7,6 +7,8 @@
 
 #include "net/loop.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Embedded in what it times. start and stop are O(1) and never fail. */
 struct ws_timer {
 	struct ws_timer *prev, *next; /* NULL: stopped */
@@ -23,5 +25,7 @@ void ws_timer_start(struct ws_loop *loop, struct ws_timer *timer, uint64_t due);
 void ws_timer_stop(struct ws_loop *loop, struct ws_timer *timer);
 
 bool ws_timer_active(const struct ws_timer *timer);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "net/loop.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_transport;
 struct ws_chunk; /* a growable block of output, from the loop's pool */
 
@@ -100,5 +102,7 @@ void ws_transport_close(struct ws_transport *t);
 
 /* The same, but with a RST where TCP allows it. */
 void ws_transport_abort(struct ws_transport *t);
+
+#pragma GCC visibility pop
 
 #endif

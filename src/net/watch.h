@@ -6,6 +6,8 @@
 
 #include "net/loop.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ws_watch;
 
 /*
@@ -18,5 +20,7 @@ struct ws_watch *ws_watch_new(struct ws_loop *loop, int fd, bool write, void (*o
 
 /* NULL is allowed. */
 void ws_watch_free(struct ws_watch *watch);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 enum ws_role { WS_SERVER, WS_CLIENT };
 
 enum ws_state { WS_CONNECTING, WS_OPEN, WS_CLOSING, WS_CLOSED };
@@ -71,5 +73,7 @@ unsigned ws_closing_step(struct ws_closing *c, enum ws_closing_event event, unsi
 
 /* To be asked once WS_ORDER_FINISH was given, if the connection had opened. */
 struct ws_closing_report ws_closing_report(const struct ws_closing *c);
+
+#pragma GCC visibility pop
 
 #endif

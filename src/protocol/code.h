@@ -6,6 +6,8 @@
 
 #include "error.h"
 
+#pragma GCC visibility push(hidden)
+
 enum ws_code {
 	WS_CODE_NORMAL = 1000,
 	WS_CODE_GOING_AWAY = 1001,
@@ -29,5 +31,7 @@ bool ws_code_on_wire(unsigned code);
 
 /* The code's name in the form "GOING_AWAY", or NULL where it has none. Static. */
 const char *ws_code_name(unsigned code);
+
+#pragma GCC visibility pop
 
 #endif

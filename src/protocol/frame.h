@@ -8,6 +8,8 @@
 
 #include "protocol/closing.h"
 
+#pragma GCC visibility push(hidden)
+
 enum ws_opcode {
 	WS_CONTINUATION = 0x0,
 	WS_TEXT = 0x1,
@@ -75,5 +77,7 @@ void ws_frame_drop(struct ws_frame_reader **reader);
 /* Writes the head of an unmasked frame of so many payload bytes; returns its size or WS_ERROR_MEMORY. */
 int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], enum ws_opcode opcode, bool fin,
                   size_t length);
+
+#pragma GCC visibility pop
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "protocol/head.h"
 
+#pragma GCC visibility push(hidden)
+
 enum {
 	WS_HANDSHAKE_ACCEPT = 28,     /* characters of Sec-WebSocket-Accept */
 	WS_HANDSHAKE_KEY = 24         /* characters of Sec-WebSocket-Key */
@@ -61,5 +63,7 @@ long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *e
 
 /* The status' standard phrase (RFC 9110 section 15), "Unknown" for what it does not know. Static. */
 const char *ws_handshake_phrase(unsigned status);
+
+#pragma GCC visibility pop
 
 #endif

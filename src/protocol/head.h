@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 enum { WS_HEAD_HEADERS = 64 };
 
 /* A piece of somebody else's bytes; data is not NUL-terminated and may be NULL where len is 0. */
@@ -71,5 +73,7 @@ bool ws_slice_is_token(struct ws_slice slice);
 
 /* Whether a slice equals a NUL-terminated string, in any case of ASCII. */
 bool ws_slice_is(struct ws_slice slice, const char *text);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
 #include "protocol/frame.h"
 #include "protocol/utf8.h"
 
+#pragma GCC visibility push(hidden)
+
 enum {
 	WS_REASON_SIZE = 123,        /* bytes of a Close frame's text: section 5.5.1 */
 	WS_WHY_SIZE = 124            /* the same with a NUL */
@@ -80,5 +82,7 @@ void ws_session_done(struct ws_session *s);
  * Returns its size, at most WS_CONTROL_PAYLOAD.
  */
 size_t ws_session_close_payload(uint8_t payload[WS_CONTROL_PAYLOAD], unsigned code, const char *reason, size_t len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 /* Where a text stands between two pieces. All zero: at its start. */
 struct ws_utf8 {
 	uint8_t missing;   /* continuation bytes still to come */
@@ -20,5 +22,7 @@ bool ws_utf8_complete(const struct ws_utf8 *u);
 
 /* A whole text at once. */
 bool ws_utf8_valid(const uint8_t *data, size_t len);
+
+#pragma GCC visibility pop
 
 #endif
