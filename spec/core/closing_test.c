@@ -14,6 +14,7 @@ enum {
 
 /* Steps: the event, its code, the answer to a peer's Close; then the orders that it must give. */
 #define PEER_CLOSE(code, answer) true, WS_CLOSING_PEER_CLOSE, (code), (answer)
+#define PEER_CLOSE_ASKING(code) true, WS_CLOSING_PEER_CLOSE, (code), 0
 #define LOCAL_CLOSE(code) true, WS_CLOSING_LOCAL_CLOSE, (code), 0
 #define PROTOCOL_FAILURE(code) true, WS_CLOSING_PROTOCOL_FAILURE, (code), 0
 #define LOCAL_FAILURE(code) true, WS_CLOSING_LOCAL_FAILURE, (code), 0
@@ -60,9 +61,8 @@ static void check_row(const struct row *row)
 
 	for (int i = 0; i < STEPS && row->steps[i].present; i++) {
 		const struct step *s = &row->steps[i];
-		const unsigned needless = c.messages_stopped ? STOP : 0; /* to be told twice does no harm */
 		unit_row("%s, step %d", row->name, i + 1);
-		CHECK((ws_closing_step(&c, s->event, s->code, s->answer) & ~needless) == s->orders);
+		CHECK(ws_closing_step(&c, s->event, s->code, s->answer) == s->orders);
 	}
 	unit_row("%s, at the end", row->name);
 	CHECK((c.state == WS_CLOSED) == (row->report.code != 0));
@@ -108,6 +108,140 @@ static void test_peer_closes(void)
 	};
 
 	CHECK_ROWS(rows);
+}
+
+static void test_late_answer(void)
+{
+	static const struct row rows[] = {
+		{ "server: answers with what was decided, and ends TCP", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1000), STOP | DEADLINE },
+			{ LOCAL_CLOSE(4002), CLOSE | END | DEADLINE },
+			{ LOCAL_CLOSE(4003), 0 },
+			{ EVENT(FIN_SENT), 0 },
+			{ EVENT(EOF), FINISH },
+		}, { 1000, 4002, 1000, WS_BY_PEER, true } },
+		{ "client: answers and waits for FIN", WS_CLIENT, {
+			{ PEER_CLOSE_ASKING(4001), STOP | DEADLINE },
+			{ EVENT(FIN_SENT), 0 },
+			{ LOCAL_CLOSE(4001), CLOSE | DEADLINE },
+			{ EVENT(EOF), END | DEADLINE },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 4001, 4001, 4001, WS_BY_PEER, true } },
+		{ "a failure of our own is an answer, and not what is reported", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1001), STOP | DEADLINE },
+			{ LOCAL_FAILURE(1011), CLOSE | END | DEADLINE },
+			{ LOCAL_FAILURE(1008), 0 },
+			{ EVENT(EOF), 0 },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 1001, 1011, 1001, WS_BY_PEER, true } },
+		{ "server: a FIN before it, and the answer still goes out", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1000), STOP | DEADLINE },
+			{ EVENT(EOF), 0 },
+			{ EVENT(EOF), 0 },
+			{ LOCAL_CLOSE(1000), CLOSE | END | DEADLINE },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 1000, 1000, 1000, WS_BY_PEER, true } },
+		{ "client: a FIN before it, and nothing is left to wait for", WS_CLIENT, {
+			{ PEER_CLOSE_ASKING(1000), STOP | DEADLINE },
+			{ EVENT(EOF), 0 },
+			{ LOCAL_CLOSE(1000), CLOSE | END | DEADLINE },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 1000, 1000, 1000, WS_BY_PEER, true } },
+		{ "meanwhile nothing else answers, nor prolongs it", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1000), STOP | DEADLINE },
+			{ PEER_CLOSE(4001, 4001), 0 },
+			{ PROTOCOL_FAILURE(1002), 0 },
+			{ EVENT(HEARTBEAT_LOST), 0 },
+			{ EVENT(SEND_STALLED), 0 },
+			{ LOCAL_CLOSE(1000), CLOSE | END | DEADLINE },
+		}, { 0 } },
+		{ "nobody is asked to answer the answer to ours", WS_SERVER, {
+			{ LOCAL_CLOSE(1000), CLOSE | DEADLINE },
+			{ PEER_CLOSE_ASKING(1000), STOP | END | DEADLINE },
+			{ LOCAL_CLOSE(4002), 0 },
+			{ EVENT(DEADLINE), FINISH },
+		}, { 1000, 1000, 1000, WS_BY_LOCAL, true } },
+	};
+
+	CHECK_ROWS(rows);
+}
+
+static void test_answer_due(void)
+{
+	static const struct row rows[] = {
+		{ "server: with the code that came, and a deadline of its own", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(4001), STOP | DEADLINE },
+			{ EVENT(DEADLINE), CLOSE | END | DEADLINE },
+			{ LOCAL_CLOSE(4002), 0 },
+			{ EVENT(DEADLINE), FINISH },
+		}, { 4001, 4001, 4001, WS_BY_PEER, true } },
+		{ "client: the same, and waits for FIN", WS_CLIENT, {
+			{ PEER_CLOSE_ASKING(4001), STOP | DEADLINE },
+			{ EVENT(DEADLINE), CLOSE | DEADLINE },
+			{ EVENT(EOF), END | DEADLINE },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 4001, 4001, 4001, WS_BY_PEER, true } },
+		{ "client: behind the peer's FIN", WS_CLIENT, {
+			{ PEER_CLOSE_ASKING(4001), STOP | DEADLINE },
+			{ EVENT(EOF), 0 },
+			{ EVENT(DEADLINE), CLOSE | END | DEADLINE },
+			{ EVENT(FIN_SENT), FINISH },
+		}, { 4001, 4001, 4001, WS_BY_PEER, true } },
+		{ "an empty Close with an empty one", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1005), STOP | DEADLINE },
+			{ EVENT(DEADLINE), CLOSE | END | DEADLINE },
+			{ EVENT(ERROR), FINISH },
+		}, { 1005, 1005, 1005, WS_BY_PEER, true } },
+	};
+
+	CHECK_ROWS(rows);
+}
+
+static void test_never_answered(void)
+{
+	static const struct row rows[] = {
+		{ "RST", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1001), STOP | DEADLINE },
+			{ EVENT(ERROR), FINISH },
+			{ LOCAL_CLOSE(1001), 0 },
+		}, { 1001, 0, 1001, WS_BY_PEER, false } },
+		{ "FIN and then RST", WS_CLIENT, {
+			{ PEER_CLOSE_ASKING(1001), STOP | DEADLINE },
+			{ EVENT(EOF), 0 },
+			{ EVENT(ERROR), FINISH },
+		}, { 1001, 0, 1001, WS_BY_PEER, false } },
+		{ "dropped by us", WS_SERVER, {
+			{ PEER_CLOSE_ASKING(1005), STOP | DEADLINE },
+			{ EVENT(TERMINATE), ABORT | FINISH },
+		}, { 1005, 0, 1005, WS_BY_PEER, false } },
+	};
+
+	CHECK_ROWS(rows);
+}
+
+static void check_owes(struct ws_closing *c, enum ws_closing_event event, unsigned code, unsigned answer, bool owes)
+{
+	unit_row("event %d", (int)event);
+	(void)ws_closing_step(c, event, code, answer);
+	CHECK(ws_closing_owes_answer(c) == owes);
+}
+
+/* From the peer's Close to the answer or the end, whatever else comes meanwhile. */
+static void test_owes_answer(void)
+{
+	struct ws_closing asked = opened(WS_SERVER), cut = opened(WS_CLIENT), answered = opened(WS_SERVER);
+	struct ws_closing ours = opened(WS_SERVER), failed = opened(WS_SERVER);
+
+	CHECK(!ws_closing_owes_answer(&asked));
+	check_owes(&asked, WS_CLOSING_PEER_CLOSE, 1000, 0, true);
+	check_owes(&asked, WS_CLOSING_EOF, 0, 0, true);
+	check_owes(&asked, WS_CLOSING_LOCAL_CLOSE, 1000, 0, false);
+	check_owes(&cut, WS_CLOSING_PEER_CLOSE, 1000, 0, true);
+	check_owes(&cut, WS_CLOSING_ERROR, 0, 0, false);
+	check_owes(&answered, WS_CLOSING_PEER_CLOSE, 1000, 1000, false);
+	check_owes(&ours, WS_CLOSING_LOCAL_CLOSE, 1000, 0, false);
+	check_owes(&ours, WS_CLOSING_PEER_CLOSE, 1000, 0, false);
+	check_owes(&failed, WS_CLOSING_EOF, 0, 0, false);
 }
 
 static void test_client_waits(void)
@@ -386,6 +520,10 @@ static void test_codes(void)
 
 UNIT_MAIN(
 	{ "the peer's Close is answered once and the server ends TCP (5.5.1, 7.1.1)", test_peer_closes },
+	{ "whoever is asked for the answer may give it later (5.5.1)", test_late_answer },
+	{ "an answer that nobody gives falls due with the deadline (5.5.1)", test_answer_due },
+	{ "a connection cut before the answer has the peer's code and is not clean", test_never_answered },
+	{ "an answer is owed from the peer's Close until it is sent or the end", test_owes_answer },
 	{ "after both Close frames the client waits for the server's FIN (7.1.1)", test_client_waits },
 	{ "our own close, answered, is clean, by local, with the peer's code (7.1.5)",
 		test_local_close_answered },
