@@ -1,5 +1,8 @@
 -- moonsocket: WebSockets whose on_close always tells the truth.
 
+-- Before the core, which an older Lua cannot even load. LUA_PATH holds for every version.
+if _VERSION < "Lua 5.4" then error(("moonsocket needs Lua 5.4, and this is %s"):format(_VERSION), 2) end
+
 local core = require "moonsocket.core"
 local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"

@@ -1,5 +1,5 @@
 -- Tests of the chat room, with clients that leave in every way.
---   From the folder above: busted --lua=lua5.4
+--   From the folder above: busted     (where `lua` is an older one: lua5.4 "$(command -v busted)")
 local moonsocket = require "moonsocket"
 local chat = require "chat"
 local client = require "spec.client"
