@@ -7,6 +7,8 @@ local raw = require "raw"
 local scene = {}
 scene.__index = scene
 
+scene.LIMIT = 120 -- s: what hangs fails, so that the rest can run
+
 local function echo(ws)
   ws:on_message(function(message, kind) ws:send(message, kind) end)
 end
@@ -130,7 +132,10 @@ function scene.play(options, play)
       self.server:shutdown { drain = 0 }
     end
   end)
+  local guard = moonsocket.after(scene.LIMIT, moonsocket.stop)
   moonsocket.run { signals = false }
+  guard:cancel()
+  if ok == nil then error(("the scene did not end within %d s"):format(scene.LIMIT), 0) end
   if not ok then error(wrong, 0) end
   self.peers, self.records, self.last = {}, {}, nil
   collectgarbage()
