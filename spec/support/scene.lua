@@ -122,6 +122,7 @@ function scene.play(options, play)
   self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
   local path = tostring(address):match "^unix:(.*)$"
   self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer }
+  local guard = moonsocket.after(scene.LIMIT, moonsocket.stop)
   moonsocket.go(function()
     ok, wrong = xpcall(function()
       play(self)
@@ -131,10 +132,9 @@ function scene.play(options, play)
       for _, p in ipairs(self.peers) do p:drop() end
       self.server:shutdown { drain = 0 }
     end
+    guard:cancel()
   end)
-  local guard = moonsocket.after(scene.LIMIT, moonsocket.stop)
   moonsocket.run { signals = false }
-  guard:cancel()
   if ok == nil then error(("the scene did not end within %d s"):format(scene.LIMIT), 0) end
   if not ok then error(wrong, 0) end
   self.peers, self.records, self.last = {}, {}, nil
