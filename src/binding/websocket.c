@@ -27,6 +27,7 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
 	server->boxes++;
+	ws_server_hold(server->server);
 	ws_connection_hold(c);
 	c->user = box;
 	return box;
@@ -40,6 +41,8 @@ void ws_box_hold(struct ws_box *box)
 void ws_box_release(struct ws_box *box)
 {
 	if (--box->holds == 0) {
+		if (box->server->server)
+			ws_server_release(box->server->server);
 		luaL_unref(box->server->ctx->L, LUA_REGISTRYINDEX, box->anchor);
 		box->anchor = LUA_NOREF;
 	}

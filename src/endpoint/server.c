@@ -41,6 +41,12 @@ static uint64_t now(const struct ws_server *server)
 	return ws_loop_now(server->endpoint.loop);
 }
 
+static void last_over(struct ws_server *server)
+{
+	server->give_up_at = now(server) + server->endpoint.options.close_timeout;
+	ws_loop_defer(server->endpoint.loop, &server->work);
+}
+
 /* ---- connections come and go */
 
 static void link_connection(struct ws_server *server, struct ws_connection *c)
@@ -84,7 +90,7 @@ static void on_finished(struct ws_connection *c)
 	struct ws_server *server = ws_server_of(c);
 	unlink_connection(server, c);
 	if (c->session.closing.opened) {
-		struct ws_closing_report report = ws_closing_report(&c->session.closing);
+		struct ws_closing_report report = ws_connection_report(c);
 		server->open--;
 		tally(&server->closed, report.code);
 		tally(&server->closed_by, report.by);
@@ -97,7 +103,7 @@ static void on_finished(struct ws_connection *c)
 		tally(&server->refused, c->refused);
 	}
 	if (server->shutting && !server->first)
-		ws_loop_defer(server->endpoint.loop, &server->work);
+		last_over(server);
 }
 
 /* ---- the shutdown */
@@ -141,6 +147,10 @@ static void abort_all(struct ws_server *server)
 static void on_tick(struct ws_timer *timer)
 {
 	struct ws_server *server = (struct ws_server *)((char *)timer - offsetof(struct ws_server, timer));
+	if (!server->first) {
+		ws_loop_defer(server->endpoint.loop, &server->work);
+		return;
+	}
 	tell_share(server);
 	if (now(server) >= server->abort_at) {
 		abort_all(server);
@@ -151,11 +161,16 @@ static void on_tick(struct ws_timer *timer)
 	ws_timer_start(server->endpoint.loop, timer, spreading && tick < server->abort_at ? tick : server->abort_at);
 }
 
-/* The last on_close has run: finishing connections report before this. */
+/* No connection is left. Those who wait in their on_close, or clean up after a plain loop, have some time yet. */
 static void on_work(struct ws_deferred *work)
 {
 	struct ws_server *server = (struct ws_server *)((char *)work - offsetof(struct ws_server, work));
+	if (server->users > 0 && now(server) < server->give_up_at) {
+		ws_timer_start(server->endpoint.loop, &server->timer, server->give_up_at);
+		return;
+	}
 	ws_timer_stop(server->endpoint.loop, &server->timer);
+	server->over = true;
 	server->on_shutdown(server);
 }
 
@@ -179,10 +194,21 @@ void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdow
 		server->abort_at = now(server) + shutdown->spread_ms + shutdown->drain_ms;
 		server->to_close = server->opening + server->open;
 		stop_accepting(server);
+		if (!server->first)
+			last_over(server);
 	}
 	if (server->first)
 		on_tick(&server->timer);
-	else
+}
+
+void ws_server_hold(struct ws_server *server)
+{
+	server->users++;
+}
+
+void ws_server_release(struct ws_server *server)
+{
+	if (--server->users == 0 && server->shutting && !server->first && !server->over)
 		ws_loop_defer(server->endpoint.loop, &server->work);
 }
 

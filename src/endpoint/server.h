@@ -38,13 +38,14 @@ struct ws_server {
 	struct ws_tally closed_by;    /* by enum ws_by */
 	struct ws_tally refused;      /* by HTTP status; 0: the peer left during the handshake */
 	size_t ended, aborted;        /* during the shutdown: connections over, and those of them that were not clean */
-	void (*on_shutdown)(struct ws_server *server); /* once: the last connection is over */
+	size_t users;                 /* ws_server_hold */
+	void (*on_shutdown)(struct ws_server *server); /* once: all is over */
 	void *user;
-	bool shutting;
+	bool shutting, over;
 	struct ws_timer timer;        /* of the shutdown */
 	struct ws_deferred work;
 	struct ws_server_shutdown shutdown;
-	uint64_t shutdown_at, abort_at;
+	uint64_t shutdown_at, abort_at, give_up_at;
 	size_t to_close;              /* connections there were when the shutdown began */
 	size_t told;                  /* how many of them have been told so far */
 };
@@ -55,7 +56,14 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
                                 const struct ws_connection_options *options, size_t max_connections);
 
 /*
- * Stops accepting, closes every connection, and calls on_shutdown when the last one is over (never within this call).
+ * The layer above has not done with a connection yet, or with its end: a shutdown waits for it, but no longer than
+ * close_timeout after the last connection is over.
+ */
+void ws_server_hold(struct ws_server *server);
+void ws_server_release(struct ws_server *server);
+
+/*
+ * Stops accepting, closes every connection, and calls on_shutdown when all is over (never within this call).
  * Again during a shutdown: the new drain_ms counts from now; the rest is ignored.
  */
 void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown);
