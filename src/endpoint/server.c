@@ -90,7 +90,7 @@ static void on_finished(struct ws_connection *c)
 	struct ws_server *server = ws_server_of(c);
 	unlink_connection(server, c);
 	if (c->session.closing.opened) {
-		struct ws_closing_report report = ws_connection_report(c);
+		struct ws_closing_report report = ws_closing_report(&c->session.closing);
 		server->open--;
 		tally(&server->closed, report.code);
 		tally(&server->closed_by, report.by);
