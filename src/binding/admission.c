@@ -137,21 +137,13 @@ static int push_server_error(lua_State *L, void *owner)
 	return 0;
 }
 
-/* Why there is no place for one more. NULL: there is. */
-static const char *no_place(const struct ws_box_server *box)
-{
-	if (!ws_server_full(box->server))
-		return NULL;
-	return box->server->shutting ? "the server is shutting down" : "the server has all the connections it may have";
-}
-
 /* admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. */
 static void admit_finished(struct ws_task *task, bool ok)
 {
 	struct ws_box *box = task->call.owner;
 	lua_State *L = task->L;
 	size_t len = 0;
-	const char *full = no_place(box->server); /* the last one may have gone while authorize waited */
+	const char *full = ws_server_full(box->server->server); /* the last one may have gone while authorize waited */
 	if (!ok) {
 		refuse(box, 500, "", slice("the server failed to judge the request"));
 	} else if (!lua_isinteger(L, -3) && full) {
@@ -176,7 +168,7 @@ static void judge(struct ws_box *box)
 /* What the server can refuse by itself. NULL: nothing. */
 static const char *refusal_of(const struct ws_box_server *box, const struct ws_head *head, unsigned *status)
 {
-	const char *full = no_place(box);
+	const char *full = ws_server_full(box->server);
 	*status = 503;
 	if (full)
 		return full;

@@ -65,7 +65,7 @@ static int websocket_gc(lua_State *L)
 	if (box->anchor != LUA_NOREF)
 		ws_context_end(box->server->ctx);
 	box->ended = true;
-	box->final_code = (uint16_t)ws_closing_report(&box->connection->session.closing).code;
+	box->final_code = (uint16_t)ws_connection_report(box->connection).code;
 	ws_connection_release(box->connection);
 	box->connection = (struct ws_connection *)&collected;
 	ws_box_server_forget(box->server);
@@ -131,7 +131,7 @@ struct ws_closing_report ws_box_report(const struct ws_box *box)
 {
 	if (is_collected(box))
 		return (struct ws_closing_report){ .code = box->final_code };
-	return ws_closing_report(&box->connection->session.closing);
+	return ws_connection_report(box->connection);
 }
 
 /* While the closing handshake goes on, the code that we sent is the best that is known. */

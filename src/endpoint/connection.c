@@ -151,6 +151,8 @@ static void on_work(struct ws_deferred *work)
 		ws_connection_settle(c);
 	} else if (!c->reported && !c->busy) {
 		ws_ending_report(c);
+	} else if (!c->reported) { /* the callback that holds the report up may wait for output, which never leaves now */
+		c->endpoint->handler->on_flushed(c);
 	}
 }
 
@@ -223,7 +225,7 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
 {
-	if (!c->deciding)
+	if (ws_connection_state(c) != WS_CONNECTING || c->refused)
 		return;
 	ws_opening_refuse(c, status, headers, body);
 	ws_loop_defer(c->endpoint->loop, &c->work);

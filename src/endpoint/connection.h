@@ -98,6 +98,7 @@ struct ws_connection {
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */
 	bool pumping : 1;
+	bool cut : 1;                  /* the end came before all our output had left */
 	bool attended : 1;             /* by ws_connection_attend */
 	bool eof_held : 1;             /* FIN has come, but is not taken in while it is attended */
 	bool reported : 1;
@@ -120,7 +121,7 @@ enum ws_state ws_connection_state(const struct ws_connection *c);
 /* Answers on_request with the 101. 0, WS_ERROR_CLOSED (it is gone meanwhile) or WS_ERROR_MEMORY. */
 int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);
 
-/* Answers it with an HTTP status, extra header lines (each with its CRLF) and a body. */
+/* Answers with an HTTP status, extra header lines (each with its CRLF) and a body, whether it has asked yet or not. */
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
 
 /*
@@ -161,6 +162,9 @@ void ws_connection_attend(struct ws_connection *c, bool attended);
 
 void ws_connection_pause(struct ws_connection *c);
 void ws_connection_resume(struct ws_connection *c);
+
+/* How it ended, once it has; as far as it is known before. */
+struct ws_closing_report ws_connection_report(const struct ws_connection *c);
 
 size_t ws_connection_buffered(const struct ws_connection *c);
 

@@ -73,7 +73,7 @@ static void open_deadline(struct ws_connection *c)
 		ws_ending_step_why(c, WS_CLOSING_SEND_STALLED, 0, why);
 	} else if (ws_connection_now(c) >= idle_due(c)) {
 		why_seconds(why, "no message for", options->idle_timeout);
-		ws_ending_step(c, WS_CLOSING_LOCAL_CLOSE, WS_CODE_GOING_AWAY, 0, why, strlen(why));
+		ws_connection_close(c, WS_CODE_GOING_AWAY, why, strlen(why));
 	} else {
 		beat(c);
 	}

@@ -45,13 +45,13 @@ static void write_close(struct ws_connection *c, const char *reason, size_t len)
 {
 	uint8_t payload[WS_CONTROL_PAYLOAD];
 	size_t size = ws_session_close_payload(payload, c->session.closing.sent, reason, len);
-	ws_connection_write_frame(c, WS_CLOSE, payload, size);
+	c->cut = ws_connection_write_frame(c, WS_CLOSE, payload, size) != 0;
 }
 
 static void finish(struct ws_connection *c, bool abort)
 {
-	/* A FIN would make what we could not send look complete. */
-	if (abort || ws_transport_buffered(&c->transport) > 0)
+	c->cut = c->cut || c->transport.output_lost || ws_transport_buffered(&c->transport) > 0;
+	if (abort || c->cut) /* a FIN would make what we could not send look complete */
 		ws_transport_abort(&c->transport);
 	else
 		ws_transport_close(&c->transport);
@@ -91,6 +91,13 @@ void ws_ending_out_of_memory(struct ws_connection *c)
 		ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, WS_CODE_INTERNAL_ERROR, no_memory);
 }
 
+struct ws_closing_report ws_connection_report(const struct ws_connection *c)
+{
+	struct ws_closing_report report = ws_closing_report(&c->session.closing);
+	report.clean = report.clean && !c->cut; /* 7.1.4: the peer has not seen a Close frame that is still here */
+	return report;
+}
+
 void ws_ending_report(struct ws_connection *c)
 {
 	c->reported = true;
@@ -98,7 +105,7 @@ void ws_ending_report(struct ws_connection *c)
 	ws_session_clear(&c->session);
 	c->endpoint->on_finished(c);
 	if (c->session.closing.opened) {
-		struct ws_closing_report r = ws_closing_report(&c->session.closing);
+		struct ws_closing_report r = ws_connection_report(c);
 		if (!c->reason)
 			ws_ending_set_reason(c, "", 0);
 		c->endpoint->handler->on_close(c, &r, c->reason, c->reason_len);

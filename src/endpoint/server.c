@@ -9,6 +9,7 @@
 
 enum { SPREAD_TICK_MS = 20 };
 
+static const char shutting[] = "the server is shutting down";
 static const char aborted[] = "aborted: still open at the end of the shutdown";
 
 /* Counting is never worth a failure: without memory a new row is left out. */
@@ -90,7 +91,7 @@ static void on_finished(struct ws_connection *c)
 	struct ws_server *server = ws_server_of(c);
 	unlink_connection(server, c);
 	if (c->session.closing.opened) {
-		struct ws_closing_report report = ws_closing_report(&c->session.closing);
+		struct ws_closing_report report = ws_connection_report(c);
 		server->open--;
 		tally(&server->closed, report.code);
 		tally(&server->closed_by, report.by);
@@ -108,11 +109,10 @@ static void on_finished(struct ws_connection *c)
 
 /* ---- the shutdown */
 
-/* One that has not asked yet is refused when it does (ws_server_full). */
 static void close_one(struct ws_server *server, struct ws_connection *c)
 {
 	if (ws_connection_state(c) == WS_CONNECTING)
-		ws_connection_refuse(c, 503, "", (struct ws_slice){ "shutting down", 13 });
+		ws_connection_refuse(c, 503, "", (struct ws_slice){ shutting, sizeof shutting - 1 });
 	else
 		ws_connection_close(c, server->shutdown.code, server->shutdown.reason, server->shutdown.reason_len);
 }
@@ -239,9 +239,12 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	return server;
 }
 
-bool ws_server_full(const struct ws_server *server)
+const char *ws_server_full(const struct ws_server *server)
 {
-	return server->shutting || (server->max_connections && server->open >= server->max_connections);
+	if (server->shutting)
+		return shutting;
+	bool full = server->max_connections && server->open >= server->max_connections;
+	return full ? "the server has all the connections it may have" : NULL;
 }
 
 void ws_server_free(struct ws_server *server)

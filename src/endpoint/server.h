@@ -68,8 +68,8 @@ void ws_server_release(struct ws_server *server);
  */
 void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown);
 
-/* Whether a new connection is to be refused with 503. */
-bool ws_server_full(const struct ws_server *server);
+/* Why a new connection is to be refused with 503; NULL: it is not. Static. */
+const char *ws_server_full(const struct ws_server *server);
 
 /* Drops all connections, whoever holds them, and frees the server; nothing is called back any more. NULL is allowed. */
 void ws_server_free(struct ws_server *server);

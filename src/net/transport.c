@@ -76,6 +76,7 @@ static void write_fail(struct ws_transport *t, int error)
 	if (t->error == 0)
 		t->error = error;
 	t->write_failed = true;
+	t->output_lost = t->output_lost || t->out != NULL;
 	output_drop(t);
 }
 

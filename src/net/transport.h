@@ -40,6 +40,7 @@ struct ws_transport {
 	bool ending;                  /* ws_transport_end was called */
 	bool fin_sent;
 	bool write_failed;            /* output is thrown away; what the peer sent before can still be read */
+	bool output_lost;             /* some has been */
 	bool cautious;                /* input had to be kept: receive no more than 16 KiB at a time */
 	bool stalled;                 /* the kernel takes no more: output waits for EV_WRITE */
 	bool read_failed;             /* ws_transport_read has told the error */
