@@ -305,40 +305,40 @@ function WebSocket:ping(payload) end
 
 ---Sets the function for messages. Calls for one connection never overlap: while one waits, nothing is read. Raises an
 ---error while a task is in receive.
----@param fn? fun(message: string, kind: moonsocket.Kind) nil: none; messages are kept until somebody wants them
+---@param fn fun(message: string, kind: moonsocket.Kind)|nil nil: none; messages are then kept until somebody wants them
 ---@return function? before the one that was set before
 function WebSocket:on_message(fn) end
 
 ---Sets the function for the end. It is called exactly once, last of all. Set after the end, if no other was called, it
 ---is called on the next turn.
----@param fn? fun(code: integer, reason: string, info: moonsocket.CloseInfo)
+---@param fn (fun(code: integer, reason: string, info: moonsocket.CloseInfo))|nil
 ---@return function? before
 function WebSocket:on_close(fn) end
 
 ---Sets the function for a Close frame of the peer, called before it is answered. It returns the code and reason of the
 ---answer; nothing means the peer's code. It may wait, for at most close_timeout.
----@param fn? fun(code: integer, reason: string): integer?, string? code is 1005 if the frame had none
+---@param fn (fun(code: integer, reason: string): integer?, string?)|nil code is 1005 if the frame had none
 ---@return function? before
 function WebSocket:on_closing(fn) end
 
 ---Sets the function for pings. They are answered without it.
----@param fn? fun(payload: string)
+---@param fn fun(payload: string)|nil
 ---@return function? before
 function WebSocket:on_ping(fn) end
 
 ---Sets the function for pongs.
----@param fn? fun(payload: string, rtt?: number) rtt: seconds since the ping, where it had no payload of yours
+---@param fn fun(payload: string, rtt?: number)|nil rtt: seconds since the ping, where it had no payload of yours
 ---@return function? before
 function WebSocket:on_pong(fn) end
 
 ---Sets the function that is called when the system has taken everything, after it had not.
----@param fn? fun()
+---@param fn fun()|nil
 ---@return function? before
 function WebSocket:on_drain(fn) end
 
 ---Sets the function for errors in this connection's handler and callbacks. Without it they go to the table's `error`,
 ---else to server:on_error, else to stderr. The connection is closed with 1011 in any case.
----@param fn? fun(message: string, traceback: string)
+---@param fn fun(message: string, traceback: string)|nil
 ---@return function? before
 function WebSocket:on_error(fn) end
 
@@ -357,8 +357,8 @@ function WebSocket:on_error(fn) end
 
 ---@class moonsocket.Server
 ---@field count integer open connections
----@field address string? "127.0.0.1:8080"; nil once it is shutting down
----@field port integer? nil for a Unix socket, and once it is shutting down
+---@field address string "127.0.0.1:8080"
+---@field port integer? nil for a Unix socket
 local Server = {}
 
 ---@return moonsocket.WebSocket[] connections those that are open, in no order
@@ -384,7 +384,7 @@ function Server:stats() end
 
 ---Sets the function for errors in callbacks of connections that have no on_error of their own, and in `authorize`.
 ---Without it they are printed to stderr.
----@param fn? fun(message: string, traceback: string)
+---@param fn fun(message: string, traceback: string)|nil
 ---@return function? before
 function Server:on_error(fn) end
 
