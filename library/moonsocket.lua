@@ -223,7 +223,7 @@ local WebSocket = {}
 
 ---What on_close is told besides code and reason.
 ---@class moonsocket.CloseInfo
----@field clean boolean both sides have sent a Close frame
+---@field clean boolean the peer's Close frame came, and ours went out
 ---@field by moonsocket.By
 ---@field sent integer? the code in our Close frame (1005: it had none); nil: none was sent
 ---@field received integer? the code in the peer's Close frame (1005: it had none); nil: none came
