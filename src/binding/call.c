@@ -297,16 +297,26 @@ static void on_timeout(struct ws_timer *timer)
 	ws_task_wake(task, NULL);
 }
 
+/* Somebody else's coroutine.resume would take the task away from what it waits for, and that would resume it again. */
+static int wait_over(lua_State *L, int status, lua_KContext ctx)
+{
+	struct ws_task *task = (struct ws_task *)ctx;
+	if (task->waiting)
+		return luaL_error(L, "this coroutine is a task of moonsocket, and waits: only moonsocket can resume it");
+	return task->k(L, status, ctx);
+}
+
 int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*cancel)(struct ws_task *task),
                  void *waits_for, lua_KFunction k)
 {
 	task->waiting = true;
 	task->cancel = cancel;
 	task->waits_for = waits_for;
+	task->k = k;
 	ws_loop_hold(task->ctx->loop);
 	if (seconds >= 0)
 		ws_timer_start(task->ctx->loop, &task->timer, ws_context_due(task->ctx, seconds));
-	return lua_yieldk(L, 0, (lua_KContext)task, k);
+	return lua_yieldk(L, 0, (lua_KContext)task, wait_over);
 }
 
 void ws_task_wake(struct ws_task *task, const void *with)

@@ -46,6 +46,7 @@ struct ws_task {
 	struct ws_deferred start;
 	void (*cancel)(struct ws_task *task); /* takes it off what it waits for; NULL: nothing to do */
 	void *waits_for;
+	lua_KFunction k;        /* of the present wait: what comes after it */
 	const void *woken_with; /* ws_task_wake's, during the resumption; NULL after a time-out */
 	bool waiting;
 	bool has_waited;        /* since it started: whoever started it has gone on meanwhile */

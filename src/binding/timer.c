@@ -200,22 +200,22 @@ int ws_module_sleep(lua_State *L)
 	return task ? ws_task_wait(L, task, seconds, NULL, NULL, slept) : ws_call_block(L, ws_module_sleep);
 }
 
-static void on_ready(void *arg)
-{
-	ws_task_wake(arg, arg);
-}
-
 static void stop_watching(struct ws_task *task)
 {
 	ws_watch_free(task->waits_for);
 	task->waits_for = NULL;
 }
 
+static void on_ready(void *arg)
+{
+	stop_watching(arg);
+	ws_task_wake(arg, arg);
+}
+
 static int waited(lua_State *L, int status, lua_KContext ctx)
 {
-	struct ws_task *task = (struct ws_task *)ctx;
+	const struct ws_task *task = (const struct ws_task *)ctx;
 	(void)status;
-	stop_watching(task);
 	if (task->woken_with) {
 		lua_pushboolean(L, true);
 		return 1;
