@@ -47,7 +47,7 @@ describe("max_connections", function()
     local asked, go_on = 0, false
     local function authorize()
       asked = asked + 1
-      while not go_on do moonsocket.sleep(0.001) end
+      scene.await("the spec", function() return go_on end)
       return true
     end
     scene.play({ max_connections = 2, authorize = authorize }, function(s)

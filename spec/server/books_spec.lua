@@ -64,7 +64,7 @@ describe("server.count and server:connections", function()
     local asked, go_on = false, false
     local function authorize()
       asked = true
-      while not go_on do moonsocket.sleep(0.001) end
+      scene.await("the spec", function() return go_on end)
       return true
     end
     scene.play({ authorize = authorize }, function(s)
@@ -330,7 +330,7 @@ describe("server:on_error", function()
     end
     scene.play({ handler = handler }, function(s)
       s.server:on_error(function(message)
-        while not go_on do moonsocket.sleep(0.001) end
+        scene.await("the spec", function() return go_on end)
         told[#told + 1] = message
       end)
       local p, other = s:open(), s:open()

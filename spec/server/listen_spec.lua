@@ -15,6 +15,14 @@ local function shut_down(...)
   for _, server in ipairs { ... } do server:shutdown() end
 end
 
+-- What serve says: message, errno. Where it listens against all expectation, that ends before the spec fails.
+local function refused(address, options)
+  local server, message, code = moonsocket.serve(address, ignore, options)
+  if server then server:shutdown { drain = 0 } end
+  assert.is_nil(server)
+  return message, code
+end
+
 -- Whether the machine has IPv6 at all.
 local has_ipv6 = (function()
   local server = moonsocket.serve("[::1]:0", ignore)
@@ -84,31 +92,28 @@ describe("a TCP address", function()
 
   it("that is in use gives nil, a message and errno", function()
     local first = assert(moonsocket.serve("127.0.0.1:0", ignore))
-    local server, message, code = moonsocket.serve(first.address, ignore)
+    local message, code = refused(first.address)
     shut_down(first)
-    assert.is_nil(server)
     assert.equal(("cannot listen on %s: Address already in use"):format(first.address), message)
     assert.equal(EADDRINUSE, code)
   end)
 
   it("that is not this machine's gives nil, a message and errno", function()
-    local server, message, code = moonsocket.serve("203.0.113.1:0", ignore) -- RFC 5737: nobody's
-    assert.is_nil(server)
+    local message, code = refused "203.0.113.1:0" -- RFC 5737: nobody's
     assert.equal("cannot listen on 203.0.113.1:0: Cannot assign requested address", message)
     assert.equal(EADDRNOTAVAIL, code)
   end)
 
   it("with a host that nobody can have gives nil, a message and errno", function()
     local host = ("x"):rep(64) .. ".invalid" -- RFC 1035 section 2.3.4: a label has at most 63 characters
-    local server, message, code = moonsocket.serve(host .. ":0", ignore)
-    assert.is_nil(server)
+    local message, code = refused(host .. ":0")
     assert.matches("^cannot listen on x+%.invalid:0: .*%a", message)
     assert.equal(EADDRNOTAVAIL, code)
   end)
 
   it("that failed leaves nothing behind", function()
     local held, descriptors = core.held(), raw.descriptors()
-    assert.is_nil((moonsocket.serve("203.0.113.1:0", ignore, { subprotocols = { "chat" } })))
+    refused("203.0.113.1:0", { subprotocols = { "chat" } })
     assert.same({ held, descriptors }, { core.held(), raw.descriptors() })
     moonsocket.run() -- returns: nothing is left
   end)
@@ -123,9 +128,9 @@ describe("what is no address", function()
   }
   for _, address in ipairs(wrong) do
     it(("is the caller's mistake: %q"):format(tostring(address)):gsub("0x%x+", "..."), function()
-      local ok, message = pcall(moonsocket.serve, address, ignore)
+      local ok, message = pcall(refused, address)
       assert.is_false(ok)
-      assert.matches("address", message:lower():gsub("port", "address"), nil, true)
+      assert.matches(type(address) == "number" and "serve: port " or "serve: .* address", message)
     end)
   end
 
@@ -193,8 +198,7 @@ describe("a Unix socket", function()
 
   it("that somebody listens on is left to them", function()
     scene.play({ address = "unix:" .. path }, function(s)
-      local server, message, code = moonsocket.serve("unix:" .. path, ignore)
-      assert.is_nil(server)
+      local message, code = refused("unix:" .. path)
       assert.equal(("cannot listen on unix:%s: Address already in use"):format(path), message)
       assert.equal(EADDRINUSE, code)
       s:open()
@@ -203,9 +207,7 @@ describe("a Unix socket", function()
 
   it("is not made of a file that is something else", function()
     write(path, "precious")
-    local server, _, code = moonsocket.serve("unix:" .. path, ignore)
-    assert.is_nil(server)
-    assert.equal(EADDRINUSE, code)
+    assert.equal(EADDRINUSE, select(2, refused("unix:" .. path)))
     assert.equal("precious", io.open(path):read "a")
   end)
 
@@ -219,12 +221,10 @@ describe("a Unix socket", function()
 
   it("has a path of limited length, in a folder that exists", function()
     local long = "/tmp/" .. ("x"):rep(200)
-    local server, message, code = moonsocket.serve("unix:" .. long, ignore)
-    assert.is_nil(server)
+    local message, code = refused("unix:" .. long)
     assert.equal(("cannot listen on unix:%s: File name too long"):format(long), message)
     assert.equal(ENAMETOOLONG, code)
-    server, message, code = moonsocket.serve("unix:" .. path .. "/no/such", ignore)
-    assert.is_nil(server)
+    message, code = refused("unix:" .. path .. "/no/such")
     assert.matches(": No such file or directory$", message)
     assert.equal(ENOENT, code)
   end)
@@ -293,16 +293,14 @@ describe("an inherited descriptor", function()
       local file = assert(io.tmpfile())
       local cases = { { p.fd, "Invalid argument", EINVAL }, { 999, "Bad file descriptor", EBADF } }
       for _, case in ipairs(cases) do
-        local server, message, code = moonsocket.serve("fd:" .. case[1], ignore)
-        assert.is_nil(server)
+        local message, code = refused("fd:" .. case[1])
         assert.equal(("cannot listen on fd:%d: %s"):format(case[1], case[2]), message)
         assert.equal(case[3], code)
       end
       local pid, output = raw.spawn { "true" }
-      local server, message, code = moonsocket.serve("fd:" .. output, ignore)
+      local message, code = refused("fd:" .. output)
       raw.reap(pid)
       raw.close(output)
-      assert.is_nil(server)
       assert.same({ "Socket operation on non-socket", ENOTSOCK }, { message:match ": (.*)$", code })
       file:close()
       p:send(peer.text("still open"))
@@ -332,14 +330,10 @@ describe("reuse_port", function()
 
   it("is for those alone who all ask for it", function()
     scene.play({ reuse_port = true }, function(s)
-      local server, _, code = moonsocket.serve(s.server.address, ignore)
-      assert.is_nil(server)
-      assert.equal(EADDRINUSE, code)
+      assert.equal(EADDRINUSE, select(2, refused(s.server.address)))
     end)
     scene.play({}, function(s)
-      local server, _, code = moonsocket.serve(s.server.address, ignore, { reuse_port = true })
-      assert.is_nil(server)
-      assert.equal(EADDRINUSE, code)
+      assert.equal(EADDRINUSE, select(2, refused(s.server.address, { reuse_port = true })))
     end)
   end)
 end)
