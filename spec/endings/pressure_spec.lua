@@ -350,6 +350,11 @@ describe("close while the queue is full", function()
 end)
 
 describe("the peer's end in the middle of a flood:", function()
+  -- Not clean: our answer to its Close has never left.
+  local UNANSWERED = {
+    code = 1001, reason = "leaving", clean = false, by = "peer", sent = 1001, received = 1001,
+  }
+
   for _, policy in ipairs { "drop", "wait" } do
     it(("its Close is answered behind what was queued (%s)"):format(policy), function()
       under_pressure({ on_overflow = policy }, function(ws, record)
@@ -373,9 +378,22 @@ describe("the peer's end in the middle of a flood:", function()
     under_pressure({ on_overflow = "drop", close_timeout = 0.1 }, fill, function(s, p, record)
       worked(record)
       p:send(peer.close(1001, "leaving"))
-      local told = s:told()
-      assert.same({ 1001, "leaving", "peer", 1001 }, { told.code, told.reason, told.by, told.received })
+      assert.same(UNANSWERED, s:told())
       reset_at_the_end(p)
+    end)
+  end)
+
+  it("its Close, then a RST", function()
+    under_pressure({ on_overflow = "drop" }, fill, function(s, p, record)
+      worked(record)
+      p:send(peer.close(1001, "leaving"))
+      local ws = s.server:connections()[1]
+      scene.await("the Close frame", function() return ws.state == "closing" end)
+      p:reset()
+      local told = s:told()
+      assert.equal("Connection reset by peer", told.error)
+      told.error = nil
+      assert.same(UNANSWERED, told)
     end)
   end)
 
