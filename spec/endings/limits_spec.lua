@@ -194,19 +194,23 @@ describe("an announced length", function()
     end)
   end)
 
-  it("costs no memory after its message was handed over", function()
+  -- AddressSanitizer keeps freed memory back, memcheck some of it.
+  local measure = os.getenv "ASAN_OPTIONS" and pending or it
+  measure("costs no memory after its message was handed over", function()
     scene.play({ handler = function(ws) ws:on_message(function() ws:send "got it" end) end }, function(s)
       local peers, message = {}, first { ("\0"):rep(500000) } .. last { ("\0"):rep(500000) }
-      for i = 1, 2 do peers[i] = s:open() end
-      local before = raw.resident()
-      for i = 1, 40 do
-        peers[i] = peers[i] or s:open()
+      local function exchange(i)
+        peers[i] = s:open()
         peers[i]:send(message)
         assert.equal("text got it", peer.describe(peers[i]:read_frame()))
+        collectgarbage() -- the strings of both sides
       end
-      assert(raw.resident() - before < 16 * MiB, ("%d bytes more"):format(raw.resident() - before))
+      exchange(1)
+      local before = raw.resident()
+      for i = 2, 60 do exchange(i) end
+      assert(raw.resident() - before < 40 * MiB, ("%d bytes more"):format(raw.resident() - before))
       for _, p in ipairs(peers) do p:reset() end
-      for i = 1, 40 do assert.equal(1006, s:ending(i).code) end
+      for i = 1, 60 do assert.equal(1006, s:ending(i).code) end
     end)
   end)
 end)
