@@ -304,7 +304,8 @@ describe("an error in a callback is told", function()
   end)
 
   -- A server of its own, whose standard error is read. Its handler is the code; it goes on serving afterwards.
-  local function stderr_of(handler, act)
+  -- lines: how many it prints for two connections, if they are to be counted.
+  local function stderr_of(handler, act, lines)
     program.run(function(server)
       local port = math.tointeger(server:await "^port (%d+)$")
       local function open()
@@ -320,6 +321,7 @@ describe("an error in a callback is told", function()
       assert.equal(CLOSE_1011, peer.describe(p:read_frame()))
       p:drop()
       assert.equal(0, server:stop())
+      if lines then assert.equal(lines, #server.lines - 1) end -- and its port
     end, "-e", ([[
       local moonsocket = require "moonsocket"
       local server = assert(moonsocket.serve("127.0.0.1:0", function(ws) %s end))
@@ -333,6 +335,15 @@ describe("an error in a callback is told", function()
       server:await "^moonsocket: error in a callback: .*: boom$"
       server:await "^stack traceback:$"
     end)
+  end)
+
+  it("on stderr no more where somebody listens", function()
+    stderr_of([[
+      ws:on_error(function(message) print("told: " .. message) end)
+      ws:on_message(function() error("boom", 0) end)
+    ]], function(server)
+      server:await "^told: boom$"
+    end, 2)
   end)
 
   it("on stderr where on_error itself raises", function()
