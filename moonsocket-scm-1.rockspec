@@ -42,6 +42,8 @@ build = {
         "src/binding/events.c",
         "src/binding/fields.c",
         "src/binding/module.c",
+        "src/binding/options.c",
+        "src/binding/owner.c",
         "src/binding/request.c",
         "src/binding/server.c",
         "src/binding/timer.c",

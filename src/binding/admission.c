@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "binding/request.h"
+#include "binding/server.h"
 #include "binding/websocket.h"
 #include "protocol/code.h"
 #include "protocol/handshake.h"
@@ -12,6 +13,12 @@
 static struct ws_slice slice(const char *text)
 {
 	return (struct ws_slice){ text, strlen(text) };
+}
+
+/* Only a server's ws are admitted. */
+static struct ws_box_server *server_of(const struct ws_box *box)
+{
+	return (struct ws_box_server *)box->owner;
 }
 
 struct make_box {
@@ -23,14 +30,14 @@ struct make_box {
 static int make_box(lua_State *L)
 {
 	const struct make_box *m = lua_touserdata(L, 1);
-	ws_box_new(L, m->server, m->connection, m->head);
+	ws_box_new(L, &m->server->owner, m->connection, m->head, m->connection->peer);
 	return 0;
 }
 
 /* NULL: out of memory. */
 static struct ws_box *new_box(struct ws_box_server *server, struct ws_connection *c, struct ws_slice head)
 {
-	lua_State *L = server->ctx->L;
+	lua_State *L = server->owner.ctx->L;
 	lua_pushcfunction(L, make_box);
 	lua_pushlightuserdata(L, &(struct make_box){ server, c, head });
 	if (lua_pcall(L, 1, 0, 0) == LUA_OK)
@@ -44,7 +51,7 @@ static struct ws_box *new_box(struct ws_box_server *server, struct ws_connection
 static int push_open(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
-	ws_box_server_push_handler(L, box->server, WS_SLOT_OPEN);
+	ws_owner_push_handler(L, box->owner, WS_SLOT_OPEN);
 	ws_box_push(L, box);
 	ws_request_push(L, -1);
 	return 2;
@@ -54,7 +61,7 @@ static int push_open(lua_State *L, void *arg)
 static void open_finished(struct ws_task *task, bool ok)
 {
 	struct ws_box *box = task->call.owner;
-	bool consumer = box->receiver || box->server->table || ws_box_has_handler(box, WS_SLOT_MESSAGE);
+	bool consumer = box->receiver || box->owner->table || ws_box_has_handler(box, WS_SLOT_MESSAGE);
 	if (!ok)
 		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
 	else if (!consumer)
@@ -65,27 +72,27 @@ static void open_finished(struct ws_task *task, bool ok)
 
 static void run_open(struct ws_box *box)
 {
-	if (box->server->has & 1u << WS_SLOT_OPEN)
+	if (box->owner->has & 1u << WS_SLOT_OPEN)
 		ws_box_start(box, &(struct ws_call){ push_open, box, 0, open_finished, box, ws_box_push_error_handler, false });
 }
 
 /* Answers with the 101. False: the connection has gone meanwhile, or there is no memory. */
 static bool open_connection(struct ws_box *box)
 {
-	struct ws_box_server *server = box->server;
+	struct ws_box_server *server = server_of(box);
 	struct ws_slice key;
 	struct ws_refusal refusal;
 	struct ws_head head;
 	ws_request_head(box, &head);
 	ws_handshake_check(&head, &key, &refusal);
-	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, server->subprotocols, server->subprotocol_count);
+	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, server->subprotocols.list, server->subprotocols.count);
 	if (subprotocol.len) {
 		box->subprotocol_at = (uint32_t)(subprotocol.data - box->bytes);
 		box->subprotocol_len = (uint16_t)subprotocol.len;
 	}
 	if (ws_connection_accept(box->connection, key, subprotocol) != 0)
 		return false;
-	box->id = ++server->ctx->last_id;
+	box->id = ++server->owner.ctx->last_id;
 	return true;
 }
 
@@ -121,7 +128,7 @@ static void refuse(struct ws_box *box, unsigned status, const char *headers, str
 static int push_admit(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->server->admit);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, server_of(box)->admit);
 	ws_box_push(L, box);
 	ws_request_push(L, -1);
 	lua_remove(L, -2);
@@ -131,9 +138,9 @@ static int push_admit(lua_State *L, void *arg)
 static int push_server_error(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
-	if (box->server->on_error == LUA_NOREF)
+	if (box->owner->on_error == LUA_NOREF)
 		return -1;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->server->on_error);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->on_error);
 	return 0;
 }
 
@@ -143,7 +150,7 @@ static void admit_finished(struct ws_task *task, bool ok)
 	struct ws_box *box = task->call.owner;
 	lua_State *L = task->L;
 	size_t len = 0;
-	const char *full = ws_server_full(box->server->server); /* the last one may have gone while authorize waited */
+	const char *full = ws_server_full(box->owner->server); /* the last one may have gone while authorize waited */
 	if (!ok) {
 		refuse(box, 500, "", slice("the server failed to judge the request"));
 	} else if (!lua_isinteger(L, -3) && full) {
@@ -161,14 +168,14 @@ static void admit_finished(struct ws_task *task, bool ok)
 
 static void judge(struct ws_box *box)
 {
-	ws_call_start(box->server->ctx,
+	ws_call_start(box->owner->ctx,
 	              &(struct ws_call){ push_admit, box, 3, admit_finished, box, push_server_error, false });
 }
 
 /* What the server can refuse by itself. NULL: nothing. */
 static const char *refusal_of(const struct ws_box_server *box, const struct ws_head *head, unsigned *status)
 {
-	const char *full = ws_server_full(box->server);
+	const char *full = ws_server_full(box->owner.server);
 	*status = 503;
 	if (full)
 		return full;

@@ -64,7 +64,7 @@ void ws_context_end(struct ws_context *ctx)
 	if (!ctx->ran && ctx->servers)
 		fputs("moonsocket: the program ends, but its server never ran: call moonsocket.run() at its end\n", stderr);
 	for (struct ws_box_server *box = ctx->servers; box; box = box->next) {
-		for (struct ws_connection *c = box->server->first; c; c = c->next) {
+		for (struct ws_connection *c = box->owner.server->first; c; c = c->next) {
 			ws_connection_terminate(c, "the Lua state was closed");
 			ws_connection_continue(c); /* a callback that waits will not go on: on_close does not wait for it */
 		}

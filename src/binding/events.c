@@ -25,8 +25,8 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 		lua_remove(L, -2);
 		return 0;
 	}
-	if (box->server->has & 1u << slot) {
-		ws_box_server_push_handler(L, box->server, slot);
+	if (box->owner->has & 1u << slot) {
+		ws_owner_push_handler(L, box->owner, slot);
 		ws_box_push(L, box);
 		return 1;
 	}
@@ -35,7 +35,7 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 
 bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot)
 {
-	unsigned has = box->has | (box->turned_away ? 0 : box->server->has);
+	unsigned has = box->has | (box->turned_away ? 0 : box->owner->has);
 	return has & 1u << slot;
 }
 
@@ -44,9 +44,9 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
 	int arguments = push_handler(L, box, WS_SLOT_ERROR);
-	if (arguments >= 0 || box->server->on_error == LUA_NOREF)
+	if (arguments >= 0 || box->owner->on_error == LUA_NOREF)
 		return arguments;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->server->on_error);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->on_error);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 
 enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call)
 {
-	enum ws_done done = ws_call_start(box->server->ctx, call);
+	enum ws_done done = ws_call_start(box->owner->ctx, call);
 	if (done == WS_BUSY)
 		ws_box_hold(box);
 	return done;

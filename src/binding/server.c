@@ -6,133 +6,28 @@
 #include <string.h>
 
 #include "binding/box.h"
+#include "binding/options.h"
 #include "binding/websocket.h"
 #include "error.h"
 #include "protocol/code.h"
 
 static const char type_name[] = "moonsocket.server";
 
-void ws_box_server_push_handler(lua_State *L, const struct ws_box_server *box, enum ws_slot slot)
-{
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->handlers);
-	lua_rawgeti(L, -1, slot);
-	lua_remove(L, -2);
-}
-
-/* ---- options: the Lua side has checked them and filled in the defaults */
-
-static lua_Integer option_integer(lua_State *L, const char *name)
-{
-	lua_getfield(L, 1, name);
-	lua_Integer n = lua_tointeger(L, -1);
-	lua_pop(L, 1);
-	return n;
-}
-
-static bool option_boolean(lua_State *L, const char *name)
-{
-	lua_getfield(L, 1, name);
-	bool b = lua_toboolean(L, -1);
-	lua_pop(L, 1);
-	return b;
-}
-
-/* A string of the options table, which keeps it alive; NULL: absent. */
-static const char *option_string(lua_State *L, const char *name)
-{
-	lua_getfield(L, 1, name);
-	const char *s = lua_tostring(L, -1);
-	lua_pop(L, 1);
-	return s;
-}
-
-/* Seconds become milliseconds; anything above 0 is at least one. */
-static uint32_t option_ms(lua_State *L, const char *name)
-{
-	lua_getfield(L, 1, name);
-	double ms = lua_tonumber(L, -1) * 1000;
-	lua_pop(L, 1);
-	return ms <= 0 ? 0 : ms < 1 ? 1 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-}
-
-static enum ws_overflow option_overflow(lua_State *L)
-{
-	const char *policy = option_string(L, "on_overflow");
-	return !strcmp(policy, "drop") ? WS_OVERFLOW_DROP : !strcmp(policy, "wait") ? WS_OVERFLOW_WAIT : WS_OVERFLOW_CLOSE;
-}
-
-static struct ws_connection_options connection_options(lua_State *L)
-{
-	return (struct ws_connection_options){
-		.max_message = (size_t)option_integer(L, "max_message"),
-		.max_buffered = (size_t)option_integer(L, "max_buffered"),
-		.max_head = (size_t)option_integer(L, "max_head"),
-		.on_overflow = option_overflow(L),
-		.heartbeat = { option_ms(L, "ping_interval"), option_ms(L, "pong_timeout") },
-		.send_timeout = option_ms(L, "send_timeout"),
-		.idle_timeout = option_ms(L, "idle_timeout"),
-		.close_timeout = option_ms(L, "close_timeout"),
-		.handshake_timeout = option_ms(L, "handshake_timeout"),
-	};
-}
-
-static int option_function(lua_State *L, const char *name)
-{
-	if (lua_getfield(L, 1, name) != LUA_TNIL)
-		return luaL_ref(L, LUA_REGISTRYINDEX);
-	lua_pop(L, 1);
-	return LUA_NOREF;
-}
-
-static void take_handlers(lua_State *L, struct ws_box_server *box)
-{
-	lua_getfield(L, 1, "handlers");
-	for (int slot = 1; slot <= WS_SLOTS; slot++) {
-		if (lua_rawgeti(L, -1, slot) == LUA_TFUNCTION)
-			box->has |= 1u << slot;
-		lua_pop(L, 1);
-	}
-	box->handlers = luaL_ref(L, LUA_REGISTRYINDEX);
-}
-
-static void take_subprotocols(lua_State *L, struct ws_box_server *box)
-{
-	lua_getfield(L, 1, "subprotocols");
-	size_t count = lua_isnil(L, -1) ? 0 : (size_t)lua_rawlen(L, -1), size = count * sizeof(char *);
-	for (size_t i = 0; i < count; i++) {
-		lua_rawgeti(L, -1, (lua_Integer)i + 1);
-		size += lua_rawlen(L, -1) + 1;
-		lua_pop(L, 1);
-	}
-	box->subprotocols = count ? malloc(size) : NULL;
-	if (count && !box->subprotocols)
-		luaL_error(L, "out of memory");
-	box->subprotocol_count = count;
-	char *text = (char *)(box->subprotocols + count);
-	for (size_t i = 0; i < count; i++) {
-		lua_rawgeti(L, -1, (lua_Integer)i + 1);
-		box->subprotocols[i] = strcpy(text, lua_tostring(L, -1));
-		text += strlen(text) + 1;
-		lua_pop(L, 1);
-	}
-	lua_pop(L, 1);
-}
-
 static int open_listener(lua_State *L, struct ws_loop *loop, struct ws_listener **listener, const char **message)
 {
 	const struct ws_listener_options options = {
-		.backlog = (int)option_integer(L, "backlog"),
-		.reuse_port = option_boolean(L, "reuse_port"),
-		.tcp_user_timeout = (int)option_ms(L, "tcp_user_timeout"),
+		.backlog = (int)ws_option_integer(L, "backlog"),
+		.reuse_port = ws_option_boolean(L, "reuse_port"),
+		.tcp_user_timeout = (int)ws_option_ms(L, "tcp_user_timeout"),
 	};
-	const char *path = option_string(L, "path");
+	const char *path = ws_option_string(L, "path");
 	*message = NULL;
 	if (path)
 		return ws_listener_unix(listener, loop, path, &options);
-	int fd = (int)option_integer(L, "fd");
+	int fd = (int)ws_option_integer(L, "fd");
 	if (fd >= 0)
 		return ws_listener_inherit(listener, loop, fd, &options);
-	return ws_listener_tcp(listener, loop, option_string(L, "host"), (unsigned)option_integer(L, "port"), &options,
+	return ws_listener_tcp(listener, loop, ws_option_string(L, "host"), (unsigned)ws_option_integer(L, "port"), &options,
 	                       message);
 }
 
@@ -140,10 +35,10 @@ static int open_listener(lua_State *L, struct ws_loop *loop, struct ws_listener 
 
 static void link_box(struct ws_box_server *box)
 {
-	box->next = box->ctx->servers;
+	box->next = box->owner.ctx->servers;
 	if (box->next)
 		box->next->prev = box;
-	box->ctx->servers = box;
+	box->owner.ctx->servers = box;
 }
 
 static void unlink_box(struct ws_box_server *box)
@@ -151,33 +46,25 @@ static void unlink_box(struct ws_box_server *box)
 	if (box->prev)
 		box->prev->next = box->next;
 	else
-		box->ctx->servers = box->next;
+		box->owner.ctx->servers = box->next;
 	if (box->next)
 		box->next->prev = box->prev;
 	box->prev = box->next = NULL;
 }
 
-static void unref(struct ws_box_server *box, int *reference)
-{
-	luaL_unref(box->ctx->L, LUA_REGISTRYINDEX, *reference);
-	*reference = LUA_NOREF;
-}
-
 void ws_box_server_clear(struct ws_box_server *box)
 {
-	if (box->server) {
+	if (box->owner.server) {
 		if (!box->over)
 			unlink_box(box);
-		ws_server_free(box->server);
-		box->server = NULL;
+		ws_server_free(box->owner.server);
+		box->owner.server = NULL;
 	}
-	free(box->subprotocols);
-	box->subprotocols = NULL;
-	box->subprotocol_count = 0;
-	unref(box, &box->handlers);
-	unref(box, &box->admit);
-	unref(box, &box->on_error);
-	unref(box, &box->anchor);
+	ws_names_free(&box->subprotocols);
+	ws_owner_unref(&box->owner, &box->owner.handlers);
+	ws_owner_unref(&box->owner, &box->admit);
+	ws_owner_unref(&box->owner, &box->owner.on_error);
+	ws_owner_unref(&box->owner, &box->anchor);
 }
 
 /* Only a closing state collects one that is anchored. */
@@ -185,8 +72,8 @@ static int server_gc(lua_State *L)
 {
 	struct ws_box_server *box = ws_check_self(L, type_name);
 	if (box->anchor != LUA_NOREF)
-		ws_context_end(box->ctx);
-	if (box->ctx->loop)
+		ws_context_end(box->owner.ctx);
+	if (box->owner.ctx->loop)
 		ws_box_server_clear(box);
 	return 0;
 }
@@ -194,14 +81,13 @@ static int server_gc(lua_State *L)
 /* Once nothing needs it but whoever holds it, to read its books perhaps. */
 static void let_go(struct ws_box_server *box)
 {
-	if (box->over && box->boxes == 0)
-		unref(box, &box->anchor);
+	if (box->over && box->owner.boxes == 0)
+		ws_owner_unref(&box->owner, &box->anchor);
 }
 
-void ws_box_server_forget(struct ws_box_server *box)
+static void on_idle(struct ws_owner *owner)
 {
-	box->boxes--;
-	let_go(box);
+	let_go((struct ws_box_server *)owner);
 }
 
 static void on_shutdown(struct ws_server *server)
@@ -219,15 +105,15 @@ int ws_box_server_listen(lua_State *L)
 	struct ws_context *ctx = ws_context_alive(L);
 	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = (struct ws_box_server){
-		.ctx = ctx, .anchor = LUA_NOREF, .handlers = LUA_NOREF, .admit = LUA_NOREF, .on_error = LUA_NOREF,
+		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
+		.anchor = LUA_NOREF, .admit = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
-	take_handlers(L, box);
-	take_subprotocols(L, box);
-	box->admit = option_function(L, "admit");
-	box->table = option_boolean(L, "table");
-	box->any_origin = option_boolean(L, "any_origin");
-	const struct ws_connection_options options = connection_options(L);
+	ws_option_handlers(L, &box->owner);
+	ws_option_names(L, "subprotocols", &box->subprotocols);
+	box->admit = ws_option_function(L, "admit");
+	box->any_origin = ws_option_boolean(L, "any_origin");
+	const struct ws_connection_options options = ws_option_connection(L);
 	lua_pushvalue(L, -1);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 
@@ -236,9 +122,9 @@ int ws_box_server_listen(lua_State *L)
 	int e = open_listener(L, ctx->loop, &listener, &message);
 	int code = errno;
 	if (e == 0)
-		box->server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options,
-		                            (size_t)option_integer(L, "max_connections"));
-	if (!box->server) {
+		box->owner.server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options,
+		                            (size_t)ws_option_integer(L, "max_connections"));
+	if (!box->owner.server) {
 		ws_box_server_clear(box);
 		lua_pushnil(L);
 		lua_pushstring(L, e == WS_ERROR_SYSTEM ? message ? message : strerror(code) : "out of memory");
@@ -247,8 +133,8 @@ int ws_box_server_listen(lua_State *L)
 	}
 	strcpy(box->address, ws_listener_address(listener));
 	box->port = ws_listener_port(listener);
-	box->server->user = box;
-	box->server->on_shutdown = on_shutdown;
+	box->owner.server->user = box;
+	box->owner.server->on_shutdown = on_shutdown;
 	link_box(box);
 	return 1;
 }
@@ -258,7 +144,7 @@ int ws_box_server_listen(lua_State *L)
 static struct ws_box_server *check_server(lua_State *L)
 {
 	struct ws_box_server *box = ws_check_self(L, type_name);
-	if (!box->server)
+	if (!box->owner.server)
 		luaL_error(L, "the server has been collected: only a finalizer (__gc) can still see it");
 	return box;
 }
@@ -267,8 +153,8 @@ static int server_connections(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
 	lua_Integer n = 0;
-	lua_createtable(L, (int)box->server->open, 0);
-	for (const struct ws_connection *c = box->server->first; c; c = c->next) {
+	lua_createtable(L, (int)box->owner.server->open, 0);
+	for (const struct ws_connection *c = box->owner.server->first; c; c = c->next) {
 		if (!c->session.closing.opened || !c->user)
 			continue;
 		ws_box_push(L, c->user);
@@ -285,7 +171,7 @@ static int server_broadcast(lua_State *L)
 	int kind = ws_check_kind(L, 3);
 	const char *data = ws_check_message(L, 2, kind, &len);
 	lua_Integer sent = 0;
-	for (struct ws_connection *c = box->server->first; c; c = c->next)
+	for (struct ws_connection *c = box->owner.server->first; c; c = c->next)
 		sent += ws_connection_send(c, (enum ws_opcode)kind, data, len) == 0;
 	lua_pushinteger(L, sent);
 	return 1;
@@ -297,14 +183,14 @@ static int server_on_error(lua_State *L)
 	if (!lua_isnil(L, 2))
 		luaL_checktype(L, 2, LUA_TFUNCTION);
 	lua_settop(L, 2);
-	if (box->on_error == LUA_NOREF)
+	if (box->owner.on_error == LUA_NOREF)
 		lua_pushnil(L);
 	else
-		lua_rawgeti(L, LUA_REGISTRYINDEX, box->on_error);
-	unref(box, &box->on_error);
+		lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner.on_error);
+	ws_owner_unref(&box->owner, &box->owner.on_error);
 	lua_insert(L, 2);
 	if (!lua_isnil(L, 3))
-		box->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
+		box->owner.on_error = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_settop(L, 2);
 	return 1;
 }
@@ -316,8 +202,8 @@ static int shutdown_end(lua_State *L, int status, lua_KContext ctx)
 	struct ws_box_server *box = check_server(L);
 	(void)status;
 	(void)ctx;
-	lua_pushinteger(L, (lua_Integer)(box->server->ended - box->server->aborted));
-	lua_pushinteger(L, (lua_Integer)box->server->aborted);
+	lua_pushinteger(L, (lua_Integer)(box->owner.server->ended - box->owner.server->aborted));
+	lua_pushinteger(L, (lua_Integer)box->owner.server->aborted);
 	return 2;
 }
 
@@ -397,7 +283,7 @@ static int server_shutdown(lua_State *L)
 	luaL_checktype(L, 2, LUA_TTABLE);
 	struct ws_server_shutdown shutdown = check_shutdown(L);
 	if (!box->over)
-		ws_server_shutdown(box->server, &shutdown);
+		ws_server_shutdown(box->owner.server, &shutdown);
 	lua_settop(L, 1);
 	return wait_for_shutdown(L);
 }
@@ -422,7 +308,7 @@ static void set_tally(lua_State *L, const char *name, const struct ws_tally *tal
 
 static int server_stats(lua_State *L)
 {
-	const struct ws_server *server = check_server(L)->server;
+	const struct ws_server *server = check_server(L)->owner.server;
 	const struct ws_connection_stats *stats = &server->endpoint.stats;
 	static const char *const by[] = { "network", "peer", "local" };
 	lua_newtable(L);
@@ -454,7 +340,7 @@ static int server_index(lua_State *L)
 	if (!name)
 		return 0;
 	if (!strcmp(name, "count"))
-		lua_pushinteger(L, (lua_Integer)box->server->open);
+		lua_pushinteger(L, (lua_Integer)box->owner.server->open);
 	else if (!strcmp(name, "address"))
 		lua_pushstring(L, box->address);
 	else if (!strcmp(name, "port") && box->port)
@@ -478,7 +364,7 @@ static int server_newindex(lua_State *L)
 static int server_tostring(lua_State *L)
 {
 	const struct ws_box_server *box = check_server(L);
-	lua_pushfstring(L, "moonsocket.server %s%s", box->address, box->server->listener ? "" : " (shut down)");
+	lua_pushfstring(L, "moonsocket.server %s%s", box->address, box->owner.server->listener ? "" : " (shut down)");
 	return 1;
 }
 

@@ -13,21 +13,23 @@ const char ws_box_type[] = "moonsocket.websocket";
 
 /* ---- the userdata's life */
 
-struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, struct ws_slice head)
+struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
+                          const char *peer)
 {
-	size_t peer_len = strlen(c->peer);
+	size_t peer_len = strlen(peer);
 	struct ws_box *box = lua_newuserdatauv(L, sizeof *box + head.len + peer_len, WS_VALUES);
 	*box = (struct ws_box){
-		.server = server, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
-		.discard = server->table && !(server->has & 1u << WS_SLOT_MESSAGE),
+		.owner = owner, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
+		.discard = owner->table && !(owner->has & 1u << WS_SLOT_MESSAGE),
 	};
 	memcpy(box->bytes, head.data, head.len);
-	memcpy(box->bytes + head.len, c->peer, peer_len);
+	memcpy(box->bytes + head.len, peer, peer_len);
 	luaL_setmetatable(L, ws_box_type);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
-	server->boxes++;
-	ws_server_hold(server->server);
+	owner->boxes++;
+	if (owner->server)
+		ws_server_hold(owner->server);
 	ws_connection_hold(c);
 	c->user = box;
 	return box;
@@ -41,9 +43,9 @@ void ws_box_hold(struct ws_box *box)
 void ws_box_release(struct ws_box *box)
 {
 	if (--box->holds == 0) {
-		if (box->server->server)
-			ws_server_release(box->server->server);
-		luaL_unref(box->server->ctx->L, LUA_REGISTRYINDEX, box->anchor);
+		if (box->owner->server)
+			ws_server_release(box->owner->server);
+		luaL_unref(box->owner->ctx->L, LUA_REGISTRYINDEX, box->anchor);
 		box->anchor = LUA_NOREF;
 	}
 }
@@ -63,12 +65,12 @@ static int websocket_gc(lua_State *L)
 	if (!box->connection || is_collected(box))
 		return 0;
 	if (box->anchor != LUA_NOREF)
-		ws_context_end(box->server->ctx);
+		ws_context_end(box->owner->ctx);
 	box->ended = true;
 	box->final_code = (uint16_t)ws_connection_report(box->connection).code;
 	ws_connection_release(box->connection);
 	box->connection = (struct ws_connection *)&collected;
-	ws_box_server_forget(box->server);
+	ws_owner_forget(box->owner);
 	return 0;
 }
 

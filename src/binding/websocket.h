@@ -3,7 +3,7 @@
 #define WS_BINDING_WEBSOCKET_H
 
 #include "binding/call.h"
-#include "binding/server.h"
+#include "binding/owner.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -22,7 +22,7 @@ enum {
 
 /* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
-	struct ws_box_server *server;     /* outlives it */
+	struct ws_owner *owner;           /* outlives it */
 	struct ws_connection *connection; /* held */
 	struct ws_task *receiver;         /* the task in receive() */
 	struct ws_task *attendant;        /* the task that works on the message that receive() gave it */
@@ -62,7 +62,8 @@ void ws_box_register(lua_State *L);
 struct ws_box *ws_box_check(lua_State *L);
 
 /* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
-struct ws_box *ws_box_new(lua_State *L, struct ws_box_server *server, struct ws_connection *c, struct ws_slice head);
+struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
+                          const char *peer);
 
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);

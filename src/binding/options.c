@@ -1,0 +1,108 @@
+/* Reads the options table at index 1: the Lua side has checked it and filled in the defaults. */
+#include "binding/options.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+lua_Integer ws_option_integer(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	lua_Integer n = lua_tointeger(L, -1);
+	lua_pop(L, 1);
+	return n;
+}
+
+bool ws_option_boolean(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	bool b = lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return b;
+}
+
+const char *ws_option_string(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	const char *s = lua_tostring(L, -1);
+	lua_pop(L, 1);
+	return s;
+}
+
+uint32_t ws_option_ms(lua_State *L, const char *name)
+{
+	lua_getfield(L, 1, name);
+	double ms = lua_tonumber(L, -1) * 1000;
+	lua_pop(L, 1);
+	return ms <= 0 ? 0 : ms < 1 ? 1 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static enum ws_overflow option_overflow(lua_State *L)
+{
+	const char *policy = ws_option_string(L, "on_overflow");
+	return !strcmp(policy, "drop") ? WS_OVERFLOW_DROP : !strcmp(policy, "wait") ? WS_OVERFLOW_WAIT : WS_OVERFLOW_CLOSE;
+}
+
+struct ws_connection_options ws_option_connection(lua_State *L)
+{
+	return (struct ws_connection_options){
+		.max_message = (size_t)ws_option_integer(L, "max_message"),
+		.max_buffered = (size_t)ws_option_integer(L, "max_buffered"),
+		.max_head = (size_t)ws_option_integer(L, "max_head"),
+		.on_overflow = option_overflow(L),
+		.heartbeat = { ws_option_ms(L, "ping_interval"), ws_option_ms(L, "pong_timeout") },
+		.send_timeout = ws_option_ms(L, "send_timeout"),
+		.idle_timeout = ws_option_ms(L, "idle_timeout"),
+		.close_timeout = ws_option_ms(L, "close_timeout"),
+		.handshake_timeout = ws_option_ms(L, "handshake_timeout"),
+	};
+}
+
+int ws_option_function(lua_State *L, const char *name)
+{
+	if (lua_getfield(L, 1, name) != LUA_TNIL)
+		return luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_pop(L, 1);
+	return LUA_NOREF;
+}
+
+void ws_option_handlers(lua_State *L, struct ws_owner *owner)
+{
+	lua_getfield(L, 1, "handlers");
+	for (int slot = 1; slot <= WS_SLOTS; slot++) {
+		if (lua_rawgeti(L, -1, slot) == LUA_TFUNCTION)
+			owner->has |= 1u << slot;
+		lua_pop(L, 1);
+	}
+	owner->handlers = luaL_ref(L, LUA_REGISTRYINDEX);
+	owner->table = ws_option_boolean(L, "table");
+}
+
+void ws_option_names(lua_State *L, const char *name, struct ws_names *names)
+{
+	lua_getfield(L, 1, name);
+	size_t count = lua_isnil(L, -1) ? 0 : (size_t)lua_rawlen(L, -1), size = count * sizeof(char *);
+	for (size_t i = 0; i < count; i++) {
+		lua_rawgeti(L, -1, (lua_Integer)i + 1);
+		size += lua_rawlen(L, -1) + 1;
+		lua_pop(L, 1);
+	}
+	names->list = count ? malloc(size) : NULL;
+	names->count = count;
+	if (count && !names->list)
+		luaL_error(L, "out of memory");
+	char *text = (char *)(names->list + count);
+	for (size_t i = 0; i < count; i++) {
+		lua_rawgeti(L, -1, (lua_Integer)i + 1);
+		names->list[i] = strcpy(text, lua_tostring(L, -1));
+		text += strlen(text) + 1;
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+void ws_names_free(struct ws_names *names)
+{
+	free(names->list);
+	*names = (struct ws_names){ NULL, 0 };
+}

@@ -1,0 +1,49 @@
+/* What makes ws: a server, or the client of one connection. */
+#ifndef WS_BINDING_OWNER_H
+#define WS_BINDING_OWNER_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+#include "binding/context.h"
+#include "endpoint/server.h"
+
+#pragma GCC visibility push(hidden)
+
+/* The user's callbacks, in the order of the list of handlers. */
+enum ws_slot {
+	WS_SLOT_MESSAGE = 1,
+	WS_SLOT_CLOSE,
+	WS_SLOT_CLOSING,
+	WS_SLOT_PING,
+	WS_SLOT_PONG,
+	WS_SLOT_DRAIN,
+	WS_SLOT_ERROR,
+	WS_SLOT_OPEN,
+	WS_SLOTS = WS_SLOT_OPEN
+};
+
+/* Embedded first in what owns; outlives every ws of its. */
+struct ws_owner {
+	struct ws_context *ctx;
+	struct ws_server *server; /* NULL: a client, or a server that has been cleared */
+	size_t boxes;             /* ws userdata that have not been collected */
+	void (*on_idle)(struct ws_owner *owner); /* the last of them has been */
+	int handlers;             /* registry: list of functions by enum ws_slot, or LUA_NOREF */
+	int on_error;             /* registry, or LUA_NOREF */
+	unsigned has;             /* which slots of handlers are set: 1 << slot */
+	bool table;               /* the handlers came as a table: nobody's returning means anything */
+};
+
+/* Pushes the owner's function for a slot, or nil. */
+void ws_owner_push_handler(lua_State *L, const struct ws_owner *owner, enum ws_slot slot);
+
+/* One of its ws has been collected. */
+void ws_owner_forget(struct ws_owner *owner);
+
+/* Lets a reference of the registry go. */
+void ws_owner_unref(struct ws_owner *owner, int *reference);
+
+#pragma GCC visibility pop
+
+#endif
