@@ -86,10 +86,11 @@ static struct ws_task *task_take(struct ws_context *ctx, const struct ws_call *c
 	return task;
 }
 
+/* A hook that was set on the coroutine (a debugger's, perhaps) is not for whoever would use it next. */
 static void task_give(struct ws_task *task)
 {
 	struct ws_context *ctx = task->ctx;
-	if (ctx->idle_count == IDLE_TASKS) {
+	if (ctx->idle_count == IDLE_TASKS || lua_gethook(task->L)) {
 		task_free(task);
 		return;
 	}
