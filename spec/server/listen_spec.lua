@@ -52,21 +52,22 @@ local function noting(ws, request, record)
 end
 
 describe("a TCP address", function()
-  local everywhere = has_ipv6 and "[::]" or "0.0.0.0"
-  -- address, what server.address shows of the host, and whether it can be reached over IPv4 and IPv6
+  -- Even a machine whose interfaces have no IPv6 address may have the sockets.
+  local everywhere = has_ipv6 and "%[::%]" or "[%[%]:0.]+"
+  -- address, the pattern of server.address's host, and whether it can be reached over IPv4 and IPv6
   local cases = {
-    { "127.0.0.1:0", "127.0.0.1", true, false },
-    { "localhost:0", "127.0.0.1", true, false },
+    { "127.0.0.1:0", "127%.0%.0%.1", true, false },
+    { "localhost:0", "127%.0%.0%.1", true, false },
     { ":0", everywhere, true, has_ipv6 },
     { 0, everywhere, true, has_ipv6 },
     { 0.0, everywhere, true, has_ipv6 },
   }
-  if has_ipv6 then cases[#cases + 1] = { "[::1]:0", "[::1]", false, true } end
+  if has_ipv6 then cases[#cases + 1] = { "[::1]:0", "%[::1%]", false, true } end
   for _, case in ipairs(cases) do
     local address, host, ipv4, ipv6 = table.unpack(case)
     it(("may be %s (%s)"):format(address, math.type(address) or "string"), function()
       scene.play({ address = address, handler = noting }, function(s)
-        assert.equal(("%s:%d"):format(host, s.server.port), s.server.address)
+        assert.matches(("^%s:%d$"):format(host, s.server.port), s.server.address)
         assert.is_true(s.server.port > 0)
         local over_ipv4 = reach(s, "127.0.0.1")
         assert.equal(ipv4, over_ipv4 ~= nil)
