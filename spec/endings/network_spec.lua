@@ -74,9 +74,8 @@ describe("a FIN without a Close frame", function()
   it("from a peer that closes its whole socket, over a Unix socket too", function()
     local path = os.tmpname()
     os.remove(path)
-    for _, address in ipairs { "127.0.0.1:0", "[::1]:0", "unix:" .. path } do
+    for _, address in ipairs { "127.0.0.1:0", "unix:" .. path } do
       scene.play({ address = address }, function(s)
-        if address:find "::1" then s.to.host = "::1" end
         local p = s:open()
         p:drop()
         local expected = fin_outcome()
