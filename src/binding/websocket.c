@@ -403,6 +403,8 @@ static int websocket_wait_closed(lua_State *L)
 		return ws_box_push_end(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
 	struct ws_task *task = ws_task_here(L, "wait_closed");
+	if (task && box->attendant == task) /* it waits for the end now, so the end need not wait for it */
+		ws_box_attend(box, NULL);
 	return task ? wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
 }
 

@@ -37,7 +37,8 @@ uint64_t ws_deadline_next(const struct ws_connection *c)
 	if (ws_connection_state(c) == WS_CLOSING)
 		return close_due(c);
 	uint64_t due = ws_heartbeat_due(&c->heartbeat, &c->endpoint->options.heartbeat, c->transport.read_at);
-	return earlier(earlier(due, send_due(c)), idle_due(c));
+	due = earlier(earlier(due, send_due(c)), idle_due(c));
+	return c->eof_held ? earlier(due, c->deadline) : due;
 }
 
 /* Seconds for a sentence: "10 s", "0.25 s". */
@@ -71,6 +72,8 @@ static void open_deadline(struct ws_connection *c)
 	if (ws_connection_now(c) >= send_due(c)) {
 		why_seconds(why, "the peer took no data for", options->send_timeout);
 		ws_ending_step_why(c, WS_CLOSING_SEND_STALLED, 0, why);
+	} else if (c->eof_held && ws_connection_now(c) >= c->deadline) {
+		ws_pump_held_end(c);
 	} else if (ws_connection_now(c) >= idle_due(c)) {
 		why_seconds(why, "no message for", options->idle_timeout);
 		ws_connection_close(c, WS_CODE_GOING_AWAY, why, strlen(why));

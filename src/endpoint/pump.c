@@ -167,14 +167,20 @@ static const char *eof_reason(const struct ws_connection *c)
 static void take_end(struct ws_connection *c)
 {
 	c->eof_held = c->attended && ws_connection_state(c) == WS_OPEN;
-	if (!c->eof_held)
+	if (c->eof_held)
+		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+	else
 		ws_ending_step_why(c, WS_CLOSING_EOF, 0, eof_reason(c));
 }
 
+/* Whoever owes the peer an answer for longer than close_timeout has lost it: an end must not go unnoticed. */
 void ws_pump_held_end(struct ws_connection *c)
 {
-	if (c->eof_held)
-		take_end(c);
+	bool hold = c->attended && ws_connection_state(c) == WS_OPEN && ws_connection_now(c) < c->deadline;
+	if (!c->eof_held || hold)
+		return;
+	c->attended = false;
+	take_end(c);
 }
 
 void ws_pump(struct ws_connection *c)
