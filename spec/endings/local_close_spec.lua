@@ -440,4 +440,34 @@ describe("on_close comes last:", function()
       assert.same({ "begin one", "end one", "begin two" }, { table.unpack(log, 1, 3) })
     end
   end)
+
+  for style in pairs(styles) do
+    it("behind messages that came after our own Close, with a slow " .. style, function()
+      local log = order(style, peer.text "close" .. peer.text "one" .. peer.text "two" .. peer.close(4000))
+      assert.same({ "begin close", "end close", "begin one", "end one", "begin two" }, { table.unpack(log, 1, 5) })
+    end)
+  end
+
+  it("not behind those for which the closing handshake has waited in vain", function()
+    for _, never in ipairs { "a callback that does not return", "a loop that does not go on" } do
+      local got = {}
+      local function work(ws, message)
+        got[#got + 1] = message
+        ws:close(4000)
+        ws:wait_closed()
+      end
+      local function handler(ws)
+        if never:find "callback" then return ws:on_message(function(message) work(ws, message) end) end
+        for message in ws:messages() do work(ws, message) end
+      end
+      scene.play({ handler = handler, close_timeout = 0.03 }, function(s)
+        local p = s:open()
+        p:send(peer.text "close" .. peer.text "one" .. peer.close(4000, "fine"))
+        local actual = s:outcome(p)
+        assert.same({ { "close 4000" }, "fin", 4000, "fine", true },
+          { actual.wire, actual.tcp, actual.code, actual.reason, actual.clean }, never)
+        assert.same({ "close" }, got, never)
+      end)
+    end
+  end)
 end)

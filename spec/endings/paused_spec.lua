@@ -242,7 +242,7 @@ describe("while a callback waits", function()
 
   it("a close from elsewhere is carried out at once, and told after it", function()
     play(closing_elsewhere, function(s, p, log, release)
-      p:send(TWO)
+      p:send(peer.text "one")
       assert.equal("close 4000 enough", peer.describe(p:read_frame()))
       p:send(peer.close(4000))
       assert.same({ nil, "fin" }, { p:read_frame() })

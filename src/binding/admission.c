@@ -57,6 +57,15 @@ static int push_open(lua_State *L, void *arg)
 	return 2;
 }
 
+/* Nobody is there, and nobody will come, to take what the peer still sends. */
+static void close_unwanted(struct ws_box *box)
+{
+	ws_connection_close(box->connection, WS_CODE_NORMAL, "", 0);
+	box->discard = true;
+	if (!box->ended)
+		ws_box_want(box);
+}
+
 /* A plain loop that is over has nothing more to say; a handler that set on_message has only begun. */
 static void open_finished(struct ws_task *task, bool ok)
 {
@@ -65,7 +74,7 @@ static void open_finished(struct ws_task *task, bool ok)
 	if (!ok)
 		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
 	else if (!consumer)
-		ws_connection_close(box->connection, WS_CODE_NORMAL, "", 0);
+		close_unwanted(box);
 	if (task->has_waited)
 		ws_box_release(box);
 }

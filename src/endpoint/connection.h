@@ -94,6 +94,7 @@ struct ws_connection {
 	bool deciding : 1;             /* on_request is being answered */
 	bool busy : 1;                 /* a callback waits */
 	bool held : 1;                 /* a message waits for somebody who wants it */
+	bool overdue : 1;              /* one that came after our Close waited in vain: the handshake goes on without it */
 	bool paused : 1;               /* by ws_connection_pause */
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */

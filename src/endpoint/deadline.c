@@ -98,6 +98,11 @@ static void closing_deadline(struct ws_connection *c)
 		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
 		return;
 	}
+	if (c->held && !c->overdue) { /* the peer's Close may stand behind what nobody has taken */
+		c->overdue = true;
+		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+		return;
+	}
 	why_seconds(why, "closing handshake timed out after", c->endpoint->options.close_timeout);
 	ws_ending_step_why(c, WS_CLOSING_DEADLINE, 0, why);
 }

@@ -83,12 +83,17 @@ static void dispatch(struct ws_connection *c, const struct ws_session_event *ev)
 
 /* ---- the pump */
 
-/* After our own Close the handshake must not wait for a consumer: 1.4 lets messages be dropped from then on. */
+/* After our own Close control frames are taken while a callback waits, too; a message waits for it, if not for ever. */
 static enum ws_session_mode mode(const struct ws_connection *c)
 {
-	if (ws_connection_state(c) == WS_CLOSING && (c->busy || c->mode == WS_SESSION_HOLD))
+	if (c->overdue)
 		return WS_SESSION_DISCARD;
-	return (enum ws_session_mode)c->mode;
+	return c->busy && c->mode == WS_SESSION_DELIVER ? WS_SESSION_HOLD : (enum ws_session_mode)c->mode;
+}
+
+static bool holds_message(const struct ws_connection *c)
+{
+	return c->held && mode(c) == WS_SESSION_HOLD;
 }
 
 bool ws_pump_reading(const struct ws_connection *c)
@@ -97,9 +102,9 @@ bool ws_pump_reading(const struct ws_connection *c)
 	case WS_CONNECTING:
 		return !c->deciding;
 	case WS_OPEN:
-		return !c->busy && !c->paused && !c->eof_held && !(c->held && c->mode == WS_SESSION_HOLD);
+		return !c->busy && !c->paused && !c->eof_held && !holds_message(c);
 	case WS_CLOSING:
-		return true;
+		return c->session.closing.messages_stopped || !holds_message(c);
 	case WS_CLOSED:
 		break;
 	}
