@@ -4,6 +4,7 @@ local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
+local raw = require "raw"
 
 local echo = handlers.echo
 
@@ -307,8 +308,12 @@ describe("a failed connection", function()
 
     it(("with %d reads and drops what still comes, so that its Close frame arrives"):format(code), function()
       scene.play({ handler = echo }, function(s)
-        local p = s:open()
-        p:send(bytes .. ("\0"):rep(3000000))
+        local p, piece = s:open(), ("\0"):rep(1 << 18)
+        p:send(bytes .. piece)
+        local before = raw.resident()
+        for _ = 1, 120 do p:send(piece) end
+        collectgarbage()
+        assert(raw.resident() - before < 16 << 20, "what nobody looks at is kept")
         outcome.check_failed(s:outcome(p), code, words[code])
         assert.same({}, s.last.got)
       end)
