@@ -21,9 +21,6 @@ local moonsocket = {
   stop = core.stop,
 }
 
--- Running servers, for the graceful shutdown by a signal.
-local servers = setmetatable({}, { __mode = "k" })
-
 -- The callbacks of a table, in the order of the core's slots.
 local slots = { "message", "close", "closing", "ping", "pong", "drain", "error", "open" }
 
@@ -63,14 +60,13 @@ function moonsocket.serve(where, handler, given)
   config.any_origin = config.origins ~= nil
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
-  servers[server] = true
   return server
 end
 
 -- The first signal asks every connection to close, the second waits for nobody.
 local function on_shutdown_signal()
   local pending = 0
-  for server in pairs(servers) do
+  for _, server in ipairs(core.servers()) do
     pending = pending + 1
     core.go(function()
       server:shutdown()

@@ -233,6 +233,9 @@ enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call)
 	struct ws_task *task = task_take(ctx, call);
 	if (!task) {
 		fputs("moonsocket: no memory for a callback\n", stderr);
+		struct ws_task none = { .ctx = ctx, .call = *call };
+		if (call->finished)
+			call->finished(&none, false);
 		return WS_DONE;
 	}
 	lua_pushcfunction(task->L, body);
@@ -241,6 +244,15 @@ enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call)
 }
 
 /* ---- go */
+
+static void check_room(lua_State *L, struct ws_task *task, int values)
+{
+	if (task && lua_checkstack(task->L, values))
+		return;
+	if (task)
+		task_give(task);
+	luaL_error(L, "no memory for a task");
+}
 
 static void on_start(struct ws_deferred *work)
 {
@@ -254,8 +266,7 @@ void ws_call_go(lua_State *L, int arguments)
 	struct ws_context *ctx = ws_context_of(L);
 	static const struct ws_call nothing = { .results = 0 };
 	struct ws_task *task = task_take(ctx, &nothing);
-	if (!task || !lua_checkstack(task->L, arguments + 1))
-		luaL_error(L, "no memory for a task");
+	check_room(L, task, arguments + 1);
 	lua_xmove(L, task->L, arguments + 1);
 	ws_loop_hold(ctx->loop);
 	ws_loop_defer(ctx->loop, &task->start);
@@ -354,8 +365,7 @@ int ws_call_block(lua_State *L, lua_CFunction fn)
 	const struct ws_call call = { .finished = block_finished, .owner = &b, .catches = true };
 	struct ws_task *task = task_take(ctx, &call);
 	int arguments = lua_gettop(L);
-	if (!task || !lua_checkstack(task->L, arguments + 1))
-		return luaL_error(L, "no memory for a task");
+	check_room(L, task, arguments + 1);
 	lua_pushcfunction(task->L, fn);
 	lua_xmove(L, task->L, arguments);
 	task_resume(task, arguments);

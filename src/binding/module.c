@@ -103,6 +103,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
+		{ "servers", ws_box_server_list },
 		{ "may_run", module_may_run },
 		{ "run", module_run },
 		{ "stop", module_stop },

@@ -139,6 +139,18 @@ int ws_box_server_listen(lua_State *L)
 	return 1;
 }
 
+/* servers() -> list of those that have not shut down */
+int ws_box_server_list(lua_State *L)
+{
+	lua_Integer n = 0;
+	lua_newtable(L);
+	for (const struct ws_box_server *box = ws_context_of(L)->servers; box; box = box->next) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, box->anchor);
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}
+
 /* ---- methods */
 
 static struct ws_box_server *check_server(lua_State *L)

@@ -24,9 +24,11 @@ struct ws_box_server {
 	struct ws_names subprotocols;
 };
 
-/* Registers the type and pushes core.listen. */
 void ws_box_server_register(lua_State *L);
+
+/* Of the core: listen{...} and servers(). */
 int ws_box_server_listen(lua_State *L);
+int ws_box_server_list(lua_State *L);
 
 /* Frees what it has in C. Repeatable. */
 void ws_box_server_clear(struct ws_box_server *box);

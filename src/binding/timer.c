@@ -20,8 +20,9 @@ struct handle {
 	struct ws_timer timer;
 	struct ws_signal *signal; /* of on_signal, else NULL */
 	uint64_t interval;        /* ms; 0: once */
-	int anchor;               /* LUA_NOREF: cancelled, or done */
-	int pin;                  /* the same, while its callback waits; the next tick is left out meanwhile */
+	int anchor;
+	bool active;              /* it may call: neither cancelled nor done */
+	bool busy;                /* its callback waits; the next tick is left out meanwhile */
 };
 
 static struct handle *of_timer(struct ws_timer *timer)
@@ -29,33 +30,35 @@ static struct handle *of_timer(struct ws_timer *timer)
 	return (struct handle *)((char *)timer - offsetof(struct handle, timer));
 }
 
+static void let_go(struct handle *h)
+{
+	luaL_unref(h->ctx->L, LUA_REGISTRYINDEX, h->anchor);
+	h->anchor = LUA_NOREF;
+}
+
 static void cancel(struct handle *h)
 {
-	if (h->anchor == LUA_NOREF || !h->ctx->loop)
+	if (!h->active || !h->ctx->loop)
 		return;
+	h->active = false;
 	if (h->signal)
 		ws_signal_free(h->signal);
 	else
 		ws_loop_release(h->ctx->loop);
 	h->signal = NULL;
 	ws_timer_stop(h->ctx->loop, &h->timer);
-	luaL_unref(h->ctx->L, LUA_REGISTRYINDEX, h->anchor);
-	h->anchor = LUA_NOREF;
+	if (!h->busy)
+		let_go(h);
 }
 
 /* ---- calling */
 
-/* Taking the waiting one's reference over, or a new one, before the last anchor may go. */
 static int push_function(lua_State *L, void *arg)
 {
 	struct handle *h = arg;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->anchor);
-	lua_pushvalue(L, -1);
-	h->pin = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_getiuservalue(L, -1, 1);
 	lua_remove(L, -2);
-	if (!h->signal && !h->interval)
-		cancel(h);
 	return 0;
 }
 
@@ -63,14 +66,19 @@ static void finished(struct ws_task *task, bool ok)
 {
 	struct handle *h = task->call.owner;
 	(void)ok;
-	luaL_unref(task->L, LUA_REGISTRYINDEX, h->pin);
-	h->pin = LUA_NOREF;
+	h->busy = false;
+	if (!h->active)
+		let_go(h);
 }
 
 static void call(struct handle *h)
 {
-	if (h->pin == LUA_NOREF)
-		ws_call_start(h->ctx, &(struct ws_call){ .push = push_function, .arg = h, .finished = finished, .owner = h });
+	if (h->busy)
+		return;
+	h->busy = true;
+	if (!h->signal && !h->interval)
+		cancel(h);
+	ws_call_start(h->ctx, &(struct ws_call){ .push = push_function, .arg = h, .finished = finished, .owner = h });
 }
 
 static void on_timer(struct ws_timer *timer)
@@ -92,23 +100,19 @@ static struct handle *new_handle(lua_State *L)
 {
 	luaL_checktype(L, 2, LUA_TFUNCTION);
 	struct handle *h = lua_newuserdatauv(L, sizeof *h, 1);
-	*h = (struct handle){ .ctx = ws_context_alive(L), .anchor = LUA_NOREF, .pin = LUA_NOREF };
+	*h = (struct handle){ .ctx = ws_context_alive(L), .anchor = LUA_NOREF };
 	ws_timer_init(&h->timer, on_timer);
 	luaL_setmetatable(L, type_name);
 	lua_pushvalue(L, 2);
 	lua_setiuservalue(L, -2, 1);
+	lua_pushvalue(L, -1);
+	h->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	return h;
 }
 
-static void anchor(lua_State *L, struct handle *h)
+static void start_timer(struct handle *h, double seconds)
 {
-	lua_pushvalue(L, -1);
-	h->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
-}
-
-static void start_timer(lua_State *L, struct handle *h, double seconds)
-{
-	anchor(L, h);
+	h->active = true;
 	ws_loop_hold(h->ctx->loop);
 	ws_timer_start(h->ctx->loop, &h->timer, ws_context_due(h->ctx, seconds));
 }
@@ -124,7 +128,7 @@ static double check_seconds(lua_State *L)
 int ws_module_after(lua_State *L)
 {
 	double seconds = check_seconds(L);
-	start_timer(L, new_handle(L), seconds);
+	start_timer(new_handle(L), seconds);
 	return 1;
 }
 
@@ -135,7 +139,7 @@ int ws_module_every(lua_State *L)
 	luaL_argcheck(L, seconds >= 0.001, 1, "an interval of at least 0.001 s expected");
 	struct handle *h = new_handle(L);
 	h->interval = ws_context_ms(seconds);
-	start_timer(L, h, seconds);
+	start_timer(h, seconds);
 	return 1;
 }
 
@@ -164,9 +168,11 @@ int ws_module_on_signal(lua_State *L)
 	int number = check_signal(L, 1);
 	struct handle *h = new_handle(L);
 	h->signal = ws_signal_new(h->ctx->loop, number, on_signal, h);
-	if (!h->signal)
+	if (!h->signal) {
+		let_go(h);
 		return luaL_fileresult(L, 0, NULL);
-	anchor(L, h);
+	}
+	h->active = true;
 	return 1;
 }
 
