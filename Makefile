@@ -19,6 +19,7 @@ HEADERS  := $(wildcard src/*.h src/*/*.h)
 MODULES  := $(shell find lua -name '*.lua')
 ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/*.c)
 CORE     := $(filter-out src/binding/%,$(SOURCES))
+SUPPORT  := $(patsubst spec/support/%.c,build/spec/%.so,$(sort $(wildcard spec/support/*.c)))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
 
 CFLAGS   ?= -O2 -g
@@ -47,7 +48,7 @@ demo: build need-demo ## real clients come and go; prints how each connection en
 demo-server: build ## the demo's server alone, for a browser or any client
 	@$(LUA) examples/demo/server.lua
 
-test: build test-core build/spec/raw.so need-test ## everything a change must pass
+test: build test-core $(SUPPORT) need-test ## everything a change must pass
 	@tools/test.sh $(UNITS)
 
 test-core: $(UNITS) ## build the C unit tests, with the sanitizers on
@@ -61,10 +62,10 @@ conformance: build need-conformance ## Autobahn's server cases
 chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-valgrind: build build/spec/raw.so need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
+valgrind: build $(SUPPORT) need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
 	@tools/valgrind.sh $(ARGS)
 
-sanitize: build/sanitize/moonsocket/core.so build build/spec/raw.so need-test ## the specs with the module under ASan and UBSan
+sanitize: build/sanitize/moonsocket/core.so build $(SUPPORT) need-test ## the specs with the module under ASan and UBSan
 	@tools/sanitize.sh $(ARGS)
 
 warnings: $(foreach compiler,gcc clang,$(ALL:%.c=build/warnings/$(compiler)/%.o)) ## gcc and clang, warnings are errors
@@ -124,9 +125,9 @@ build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
 	@mkdir -p $(@D)
 	@$(CC) -shared $(SANITIZE) -o $@ $^ $(LIBRARIES)
 
-# What the specs' peers need to do wrong.
+# What the specs need and Lua cannot do.
 build/spec/%.so: build/spec/spec/support/%.o
-	@$(CC) -shared -o $@ $<
+	@$(CC) -shared -pthread -o $@ $<
 
 build/bench/load: build/bench/bench/load.o
 	@$(CC) -o $@ $^
