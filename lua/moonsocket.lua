@@ -84,7 +84,9 @@ local function trap_signals()
     asked = true
     on_shutdown_signal()
   end
-  return { core.on_signal("INT", on_signal), core.on_signal("TERM", on_signal) }
+  local traps = {} -- none outside the process's main thread
+  for _, name in ipairs { "INT", "TERM" } do traps[#traps + 1] = core.on_signal(name, on_signal) end
+  return traps
 end
 
 --- Runs the loop until nothing is left to wait for, or until stop().

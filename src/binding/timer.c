@@ -169,8 +169,12 @@ int ws_module_on_signal(lua_State *L)
 	struct handle *h = new_handle(L);
 	h->signal = ws_signal_new(h->ctx->loop, number, on_signal, h);
 	if (!h->signal) {
+		int code = errno;
 		let_go(h);
-		return luaL_fileresult(L, 0, NULL);
+		lua_pushnil(L);
+		lua_pushstring(L, code == EPERM ? "only the main thread of a process can catch signals" : strerror(code));
+		lua_pushinteger(L, code);
+		return 3;
 	}
 	h->active = true;
 	return 1;

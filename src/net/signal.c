@@ -1,4 +1,7 @@
 /* Signals through libevent, which writes them down in the handler and calls back from the loop. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* syscall */
+#endif
 #include "net/signal.h"
 
 #include <errno.h>
@@ -6,12 +9,31 @@
 #include <event2/event_struct.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#if defined __linux__
+#include <sys/syscall.h>
+#elif defined __APPLE__
+#include <pthread.h>
+#endif
 
 struct ws_signal {
 	struct event event;
 	void (*on_signal)(void *arg);
 	void *arg;
 };
+
+/* Signals are the process's, and libevent's bookkeeping of them knows one base and no locks. */
+static bool thread_is_main(void)
+{
+#if defined __linux__
+	return syscall(SYS_gettid) == getpid();
+#elif defined __APPLE__
+	return pthread_main_np() != 0;
+#else
+	return true;
+#endif
+}
 
 static void signal_came(evutil_socket_t number, short what, void *arg)
 {
@@ -32,6 +54,10 @@ struct ws_signal *ws_signal_new(struct ws_loop *loop, int number, void (*on_sign
 {
 	if (!signal_catchable(number)) {
 		errno = EINVAL;
+		return NULL;
+	}
+	if (!thread_is_main()) {
+		errno = EPERM;
 		return NULL;
 	}
 	struct ws_signal *watch = malloc(sizeof *watch);
