@@ -26,7 +26,7 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 C_FLAGS   = -std=gnu11 -Isrc -MMD -MP
-LIBRARIES = -lwslay -levent_core -lcrypto
+LIBRARIES = -lwslay -levent_extra -levent_core -lcrypto
 
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
@@ -127,7 +127,7 @@ build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
 
 # What the specs need and Lua cannot do.
 build/spec/%.so: build/spec/spec/support/%.o
-	@$(CC) -shared -pthread -o $@ $<
+	@$(CC) -shared -pthread -o $@ $< -lcrypto
 
 build/bench/load: build/bench/bench/load.o
 	@$(CC) -o $@ $^

@@ -43,6 +43,21 @@ local moonsocket = {}
 ---@return integer? errno
 function moonsocket.serve(address, handler, options) end
 
+---Connects to a server. Waits until the connection is open, or has failed to.
+---
+---A URL is one of: `"ws://host:port/path?query"`, `"ws+unix:/path/to.sock:/path"`. A user and
+---password in it are sent as Basic authorization. Redirects are not followed; the response says where they lead.
+---
+---Nobody gets the connection's messages before `on_message` is set or `receive` is called, and none is lost.
+---
+---Raises an error if the URL is not one, or an option is wrong.
+---@param url string
+---@param options? moonsocket.ClientOptions
+---@return moonsocket.WebSocket? ws nil if the connection could not be opened
+---@return string? message
+---@return moonsocket.Response? response what the server answered instead, if it did
+function moonsocket.connect(url, options) end
+
 ---Runs the loop until nothing is left to wait for (no server, connection, timer or waiting task), or until `stop`.
 ---
 ---A first SIGINT or SIGTERM shuts every server down with 1001 and lets `run` return when that is done; a second one
@@ -140,10 +155,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field drain? fun(ws: moonsocket.WebSocket)
 ---@field error? fun(ws: moonsocket.WebSocket, message: string, traceback: string)
 
----@class moonsocket.ServerOptions
+---Of every connection, whoever began it.
+---@class moonsocket.ConnectionOptions
 ---
 ---(default 1048576) Bytes of a message. One that is longer fails the connection with 1009, as soon as its length is
----announced: what a peer can make the server keep has a limit.
+---announced: what a peer can make us keep has a limit.
 ---@field max_message? integer
 ---
 ---(default 1048576) Bytes that may wait to be sent to one peer, for the same reason. A message that finds nothing
@@ -170,6 +186,16 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 5) Seconds that the peer has to answer our Close frame, and then to end TCP.
 ---@field close_timeout? number
 ---
+---(default 8192) Bytes of the head of the opening handshake that comes in. A longer one, or one of more than 64
+---headers, is refused: a request with 431.
+---@field max_head? integer
+---
+---(default none) Subprotocols that we speak. The server chooses the first one of the client's list that is also among
+---its own: ws.subprotocol.
+---@field subprotocols? string[]
+
+---@class moonsocket.ServerOptions: moonsocket.ConnectionOptions
+---
 ---(default 10) Seconds from the TCP connection to the end of the opening handshake: who says nothing costs nothing.
 ---@field handshake_timeout? number
 ---
@@ -179,18 +205,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 0: no limit) Open connections. Further ones are refused with 503.
 ---@field max_connections? integer
 ---
----(default 8192) Bytes of a request's head. A longer one is refused with 431, as is one of more than 64 headers.
----@field max_head? integer
----
 ---(default 511) Connections that the system keeps until they are accepted.
 ---@field backlog? integer
 ---
 ---(default false) Several processes may listen on the same port (SO_REUSEPORT).
 ---@field reuse_port? boolean
----
----(default none) Subprotocols that the server speaks. The first one that the client asks for and that is among them is
----chosen: ws.subprotocol.
----@field subprotocols? string[]
 ---
 ---(default none: the host and port that the request itself names) Pages that may connect, as "https://example.com";
 ---others are refused with 403, because a browser lets any page try. A client that sends no Origin, being no browser,
@@ -201,6 +220,27 @@ function moonsocket.is_unexpected(code, ...) end
 ---table of headers; or nil, a code from 4000 to 4999 and a reason: then the connection is opened and closed with them
 ---at once, because a browser shows its page the code, but no status. false or nil alone: 403. An error in it: 500.
 ---@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
+
+---@class moonsocket.ClientOptions: moonsocket.ConnectionOptions
+---
+---(default 10) Seconds for all of it: finding the address, connecting, the opening handshake.
+---@field timeout? number
+---
+---(default none) Further headers of the request, { name = value } or { name = { value, ... } }; not those that the
+---handshake sets itself.
+---@field headers? table<string, string|number|(string|number)[]>
+---
+---(default none) Cookies of the request, { name = value }.
+---@field cookies? table<string, string|number>
+---
+---(default 65536) Bytes of a refusal's body that are kept.
+---@field max_body? integer
+
+---A server's answer to an opening handshake that it refused.
+---@class moonsocket.Response
+---@field status integer
+---@field headers table<string, string> lower-case names, found in any case; repeats joined with ", "
+---@field body string at most max_body bytes
 
 -- ---- a connection
 

@@ -6,7 +6,9 @@ if _VERSION < "Lua 5.4" then error(("moonsocket needs Lua 5.4, and this is %s"):
 local core = require "moonsocket.core"
 local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
+local headers = require "moonsocket.headers"
 local options = require "moonsocket.options"
+local url = require "moonsocket.url"
 
 local moonsocket = {
   codes = core.codes,
@@ -63,18 +65,45 @@ function moonsocket.serve(where, handler, given)
   return server
 end
 
+--- Connects to a server; waits until the connection is open or has failed.
+-- @param where "ws://host:port/path?query" or "ws+unix:/path/to.sock:/path"
+-- @param given options (see library/moonsocket.lua)
+-- @return ws, or nil, message and, where the server answered, its response { status =, headers =, body = }
+function moonsocket.connect(where, given)
+  local config = options.check("connect", given, options.client, 3)
+  local target, wrong = url.parse(where)
+  if not target then error("connect: " .. wrong, 2) end
+  if target.scheme == "wss" then return nil, "wss:// needs TLS, which this version does not have yet" end
+  config.host, config.port, config.path = target.host, target.port or 0, target.path
+  config.resource, config.host_header = target.target, target.host_header
+  config.header_lines, wrong = headers.request(config.headers, config.cookies, target.authorization)
+  if not config.header_lines then error("connect: " .. wrong, 2) end
+  return core.connect(config)
+end
+
 -- The first signal asks every connection to close, the second waits for nobody.
 local function on_shutdown_signal()
-  local pending = 0
-  for _, server in ipairs(core.servers()) do
+  local pending = 1
+  local function one_less()
+    pending = pending - 1
+    if pending == 0 then core.stop() end
+  end
+  local function wait_for(fn)
     pending = pending + 1
     core.go(function()
-      server:shutdown()
-      pending = pending - 1
-      if pending == 0 then core.stop() end
+      fn()
+      one_less()
     end)
   end
-  if pending == 0 then core.stop() end
+  for _, server in ipairs(core.servers()) do
+    wait_for(function() server:shutdown() end)
+  end
+  for _, ws in ipairs(core.clients()) do
+    wait_for(function()
+      if ws:close(core.codes.GOING_AWAY) then ws:wait_closed() end
+    end)
+  end
+  one_less()
 end
 
 local function trap_signals()

@@ -250,7 +250,7 @@ end)
 local function parse_reference()
   local classes, classes_of, text, class = {}, {}, ""
   for line in io.lines "library/moonsocket.lua" do
-    local declared = line:match "^%-%-%-@class (%S+)"
+    local declared = line:match "^%-%-%-@class ([%w_.]+)"
     if declared then
       class = { methods = {}, fields = {} }
       classes[declared] = class
@@ -347,7 +347,7 @@ describe("the API reference", function()
     assert.same(fields_in("src/binding/fields.c", '{ "([%w_]+)", field_'),
       sorted_keys(class "moonsocket.WebSocket".fields))
     assert.same(fields_in("src/binding/server.c", compared), sorted_keys(class "moonsocket.Server".fields))
-    assert.same(fields_in("src/binding/request.c", '{ "([%w_]+)", push_', compared),
+    assert.same(fields_in("src/binding/request.c", '{ "([%w_]+)", [%w_]*push_', compared),
       sorted_keys(class "moonsocket.Request".fields))
   end)
 
@@ -365,14 +365,19 @@ describe("the API reference", function()
     assert.same(sorted_keys(told), sorted_keys(class "moonsocket.CloseInfo".fields))
   end)
 
-  it("has a server's options with their defaults", function()
-    local fields = class "moonsocket.ServerOptions".fields
-    assert.same(sorted_keys(options.server), sorted_keys(fields))
-    for name, row in pairs(options.server) do
-      local default = fields[name]:match "%(default ([^):]+)" or "no default is told"
-      assert.equal(row[1] == nil and "none" or tostring(row[1]), (default:gsub('"', "")), name)
-    end
-  end)
+  for kind, declared in pairs { server = "moonsocket.ServerOptions", client = "moonsocket.ClientOptions" } do
+    it("has a " .. kind .. "'s options with their defaults", function()
+      local fields = {}
+      for _, name in ipairs { "moonsocket.ConnectionOptions", declared } do
+        for field, text in pairs(class(name).fields) do fields[field] = text end
+      end
+      assert.same(sorted_keys(options[kind]), sorted_keys(fields))
+      for name, row in pairs(options[kind]) do
+        local default = fields[name]:match "%(default ([^):]+)" or "no default is told"
+        assert.equal(row[1] == nil and "none" or tostring(row[1]), (default:gsub('"', "")), name)
+      end
+    end)
+  end
 
   it("has the callbacks of a table", function()
     local names = {}

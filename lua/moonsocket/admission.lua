@@ -1,5 +1,7 @@
 -- Who may connect: the options origins and authorize become one judge of a request, for the core.
 
+local headers = require "moonsocket.headers"
+
 local admission = {}
 
 -- The origin is compared as browsers send it: lower case, without a default port (RFC 6454 section 6.2).
@@ -10,24 +12,10 @@ local function origin_judge(origins)
   return function(origin) return allowed[origin:lower()] end
 end
 
--- The core sets these itself.
-local reserved = { connection = true, upgrade = true, ["content-length"] = true, ["transfer-encoding"] = true }
-
--- Somebody else's text in it must not begin a line of its own (RFC 9110 section 5.5).
-local function header_line(name, value)
-  if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" or reserved[name:lower()] then
-    error(("authorize returned a header that cannot be sent: %q"):format(tostring(name)), 0)
-  elseif type(value) ~= "string" and type(value) ~= "number" or tostring(value):find "[\0-\8\10-\31\127]" then
-    error(("authorize returned the header %s with a value that cannot be sent"):format(name), 0)
-  end
-  return ("%s: %s\r\n"):format(name, value)
-end
-
-local function header_lines(headers)
-  local lines = {}
-  for name, value in pairs(headers or {}) do lines[#lines + 1] = header_line(name, value) end
-  table.sort(lines)
-  return table.concat(lines)
+local function header_lines(given)
+  local lines, wrong = headers.response(given or {})
+  if not lines then error("authorize returned " .. wrong, 0) end
+  return lines
 end
 
 local function is_in(value, first, last)

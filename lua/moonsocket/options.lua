@@ -1,5 +1,7 @@
 -- Options: one row each. library/moonsocket.lua documents them for users.
 
+local headers = require "moonsocket.headers"
+
 local options = {}
 
 local KiB, MiB = 1024, 1024 * 1024
@@ -48,8 +50,20 @@ local function tokens(value)
   local wrong = list_of_strings(value)
   if wrong then return wrong end
   for _, name in ipairs(value) do
-    if not name:match("^[%w!#$%%&'*+.^_`|~-]+$") then return ("'%s' is not a token"):format(name) end
+    if not headers.is_token(name) then return ("'%s' is not a token"):format(name) end
   end
+end
+
+local function request_headers(value)
+  if type(value) ~= "table" then return "a table { name = value } expected, got " .. tostring(value) end
+  local _, wrong = headers.request(value)
+  return wrong
+end
+
+local function cookies(value)
+  if type(value) ~= "table" then return "a table { name = value } expected, got " .. tostring(value) end
+  local _, wrong = headers.request({}, value)
+  return wrong
 end
 
 local function origins(value)
@@ -58,8 +72,8 @@ local function origins(value)
   return '"*", a list of origins or a function expected, got ' .. tostring(value)
 end
 
---- name -> { default, check }; check returns what is wrong, or nil.
-options.server = {
+-- name -> { default, check }; check returns what is wrong, or nil. These are every connection's.
+local connection = {
   max_message = { 1 * MiB, bytes(1) },
   max_buffered = { 1 * MiB, bytes(1) },
   on_overflow = { "close", one_of("close", "drop", "wait") },
@@ -69,14 +83,29 @@ options.server = {
   send_timeout = { 20, seconds(0) },
   idle_timeout = { 0, seconds(0) },
   close_timeout = { 5, seconds(0.001) },
+  subprotocols = { nil, tokens },
+}
+
+local function of_a_connection(rows)
+  for name, row in pairs(connection) do rows[name] = row end
+  return rows
+end
+
+options.server = of_a_connection {
   handshake_timeout = { 10, seconds(0.001) },
   tcp_user_timeout = { 0, seconds(0) },
   max_connections = { 0, count(0) },
   backlog = { 511, count(1) },
   reuse_port = { false, boolean },
-  subprotocols = { nil, tokens },
   origins = { nil, origins },
   authorize = { nil, callable },
+}
+
+options.client = of_a_connection {
+  timeout = { 10, seconds(0.001) },
+  headers = { nil, request_headers },
+  cookies = { nil, cookies },
+  max_body = { 64 * KiB, bytes(0) },
 }
 
 options.run = {

@@ -1,5 +1,5 @@
 /* Raw sockets and processes for the specs: what a WebSocket library, LuaSocket included, would not let them do wrong. */
-#define _GNU_SOURCE /* pipe2, SOCK_CLOEXEC */
+#define _GNU_SOURCE /* pipe2, accept4, SOCK_CLOEXEC */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -63,13 +64,18 @@ static int raw_connect_unix(lua_State *L)
 	                  (const struct sockaddr *)&address, sizeof address);
 }
 
-/* listen() -> fd, port: a listening socket on 127.0.0.1, as a service manager hands it on */
+static int listen_on(int fd, const struct sockaddr *address, socklen_t len, int backlog)
+{
+	return fd < 0 || bind(fd, address, len) != 0 || listen(fd, backlog) != 0 ? -1 : 0;
+}
+
+/* listen([backlog]) -> fd, port: a listening socket on 127.0.0.1, as a service manager hands it on */
 static int raw_listen(lua_State *L)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof address;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, 16) != 0 ||
+	if (listen_on(fd, (const struct sockaddr *)&address, len, (int)luaL_optinteger(L, 1, 16)) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
 		int result = luaL_fileresult(L, 0, "listen");
 		close(fd);
@@ -78,6 +84,51 @@ static int raw_listen(lua_State *L)
 	lua_pushinteger(L, fd);
 	lua_pushinteger(L, ntohs(address.sin_port));
 	return 2;
+}
+
+/* listen_unix(path) -> fd */
+static int raw_listen_unix(lua_State *L)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strncpy(address.sun_path, luaL_checkstring(L, 1), sizeof address.sun_path - 1);
+	if (listen_on(fd, (const struct sockaddr *)&address, sizeof address, 16) != 0) {
+		int result = luaL_fileresult(L, 0, "listen");
+		close(fd);
+		return result;
+	}
+	lua_pushinteger(L, fd);
+	return 1;
+}
+
+/* accept(fd) -> fd | nil, "wait" | nil, message */
+static int raw_accept(lua_State *L)
+{
+	int one = 1;
+	fcntl(descriptor(L), F_SETFL, O_NONBLOCK);
+	int fd = accept4(descriptor(L), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a Unix socket, which needs none */
+		lua_pushinteger(L, fd);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushstring(L, errno == EAGAIN ? "wait" : strerror(errno));
+	return 2;
+}
+
+/* accept_key(key) -> what Sec-WebSocket-Accept must be (RFC 6455 section 4.2.2) */
+static int raw_accept_key(lua_State *L)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], text[2 * EVP_MAX_MD_SIZE];
+	unsigned int size;
+	size_t len;
+	lua_pushfstring(L, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", luaL_checkstring(L, 1));
+	const char *bytes = lua_tolstring(L, -1, &len);
+	if (EVP_Digest(bytes, len, digest, &size, EVP_sha1(), NULL) != 1)
+		return luaL_error(L, "no SHA-1");
+	lua_pushlstring(L, (const char *)text, (size_t)EVP_EncodeBlock(text, digest, (int)size));
+	return 1;
 }
 
 /* send(fd, bytes) -> number taken, perhaps 0 | nil, message */
@@ -226,6 +277,9 @@ int luaopen_raw(lua_State *L)
 		{ "connect", raw_connect },
 		{ "connect_unix", raw_connect_unix },
 		{ "listen", raw_listen },
+		{ "listen_unix", raw_listen_unix },
+		{ "accept", raw_accept },
+		{ "accept_key", raw_accept_key },
 		{ "send", raw_send },
 		{ "receive", raw_receive },
 		{ "fin", raw_fin },

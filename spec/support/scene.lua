@@ -1,13 +1,10 @@
 -- A server, the peers of one spec, and a record of what the application was told; nothing may be left behind.
 local moonsocket = require "moonsocket"
-local core = require "moonsocket.core"
 local peer = require "spec.support.peer"
-local raw = require "raw"
+local stage = require "spec.support.stage"
 
 local scene = {}
 scene.__index = scene
-
-scene.LIMIT = 120 -- s: what hangs fails, so that the rest can run
 
 local function echo(ws)
   ws:on_message(function(message, kind) ws:send(message, kind) end)
@@ -29,15 +26,7 @@ local function recording(self, handler)
   end
 end
 
--- Condition by condition, through the loop: no spec sleeps for a guess.
-local function await(what, condition, timeout)
-  local deadline, turns = moonsocket.now() + (timeout or peer.TIMEOUT), 0
-  while not condition() do
-    if moonsocket.now() > deadline then error("never came true: " .. what, 3) end
-    turns = turns + 1
-    moonsocket.sleep(turns < 50 and 0 or 0.001) -- what happens on this machine alone is there after a few turns
-  end
-end
+local await = stage.await
 
 --- Opens a connection that has been upgraded, as peer.open.
 function scene:open(extra) return self:keep(peer.open(self.to, extra)) end
@@ -94,8 +83,8 @@ function scene:told(n)
   return told
 end
 
--- Peers leave, the server stops; then nothing may be held by the loop, no descriptor be open, no ws be reachable.
-local function check_nothing_left(self)
+-- Peers leave, the server stops, and every connection has had its on_close.
+local function leave(self)
   for _, p in ipairs(self.peers) do p:drop() end
   self.server:shutdown { drain = 5 }
   for _, record in ipairs(self.records) do
@@ -103,6 +92,12 @@ local function check_nothing_left(self)
       error(("connection %d had %d on_close instead of one"):format(record.id, #record.closes), 0)
     end
   end
+  self.peers, self.records, self.last = {}, {}, nil
+end
+
+local function abandon(self)
+  for _, p in ipairs(self.peers) do p:drop() end
+  if self.server then self.server:shutdown { drain = 0 } end
 end
 
 --- Plays a scene: play(scene) runs as a task, with a server of its own.
@@ -114,37 +109,14 @@ function scene.play(options, play)
   for name, value in pairs(options) do settings[name] = value end
   local handler, callbacks, address = settings.handler or echo, settings.table, settings.address or "127.0.0.1:0"
   settings.handler, settings.table, settings.address, settings.receive_buffer = nil, nil, nil, nil
-  collectgarbage()
-  collectgarbage()
-  local held, descriptors = core.held(), raw.descriptors()
   local self = setmetatable({ records = {}, peers = {}, boxes = setmetatable({}, { __mode = "k" }) }, scene)
-  local ok, wrong
-  self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
-  local path = tostring(address):match "^unix:(.*)$"
-  self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer }
-  local guard = moonsocket.after(scene.LIMIT, moonsocket.stop)
-  moonsocket.go(function()
-    ok, wrong = xpcall(function()
-      play(self)
-      check_nothing_left(self)
-    end, function(message) return type(message) == "string" and debug.traceback(message, 2) or message end)
-    if not ok then
-      for _, p in ipairs(self.peers) do p:drop() end
-      self.server:shutdown { drain = 0 }
-    end
-    guard:cancel()
-  end)
-  moonsocket.run { signals = false }
-  if ok == nil then error(("the scene did not end within %d s"):format(scene.LIMIT), 0) end
-  if not ok then error(wrong, 0) end
-  self.peers, self.records, self.last = {}, {}, nil
-  collectgarbage()
-  collectgarbage()
-  if next(self.boxes) then error("a ws is still reachable: " .. tostring(next(self.boxes)), 0) end
-  if core.held() ~= held then error(("the loop holds %d things more"):format(core.held() - held), 0) end
-  if raw.descriptors() ~= descriptors then
-    error(("%d descriptors are left open"):format(raw.descriptors() - descriptors), 0)
-  end
+  stage.run(function()
+    self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
+    local path = tostring(address):match "^unix:(.*)$"
+    self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer }
+    play(self)
+    leave(self)
+  end, function() abandon(self) end, self.boxes)
 end
 
 return scene

@@ -95,13 +95,10 @@ static bool open_connection(struct ws_box *box)
 	ws_request_head(box, &head);
 	ws_handshake_check(&head, &key, &refusal);
 	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, server->subprotocols.list, server->subprotocols.count);
-	if (subprotocol.len) {
-		box->subprotocol_at = (uint32_t)(subprotocol.data - box->bytes);
-		box->subprotocol_len = (uint16_t)subprotocol.len;
-	}
+	ws_box_set_subprotocol(box, subprotocol);
 	if (ws_connection_accept(box->connection, key, subprotocol) != 0)
 		return false;
-	box->id = ++server->owner.ctx->last_id;
+	ws_box_opened(box);
 	return true;
 }
 
@@ -111,7 +108,6 @@ static void admit(struct ws_box *box)
 		ws_box_release(box);
 		return;
 	}
-	ws_box_want(box);
 	run_open(box);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "binding/call.h"
+#include "binding/client.h"
 #include "binding/server.h"
 #include "error.h"
 
@@ -49,6 +50,8 @@ static int context_gc(lua_State *L)
 	ws_call_close(ctx);
 	while (ctx->servers)
 		ws_box_server_clear(ctx->servers);
+	while (ctx->clients)
+		ws_box_client_free(ctx->clients);
 	ws_loop_settle(ctx->loop);
 	ws_session_pool_clear(&ctx->pool);
 	ws_loop_free(ctx->loop);
@@ -69,6 +72,8 @@ void ws_context_end(struct ws_context *ctx)
 			ws_connection_continue(c); /* a callback that waits will not go on: on_close does not wait for it */
 		}
 	}
+	for (struct ws_box_client *box = ctx->clients; box; box = box->next)
+		ws_box_client_end(box);
 	ws_loop_settle(ctx->loop);
 }
 

@@ -11,7 +11,8 @@
 #pragma GCC visibility push(hidden)
 
 struct ws_task;
-struct ws_server;
+struct ws_box_client;
+struct ws_box_server;
 
 /* Lives in a userdata in the registry; its finalizer is the last of ours to run, because it is the first to be made. */
 struct ws_context {
@@ -24,6 +25,7 @@ struct ws_context {
 	struct ws_task *idle;      /* finished tasks, whose coroutines are used again */
 	size_t idle_count;
 	struct ws_box_server *servers; /* every server with a listener or connections */
+	struct ws_box_client *clients; /* every client that connects, or whose ws has not been collected */
 	uint64_t last_id;          /* of connections */
 	bool looping;              /* inside ws_loop_turn */
 	bool stopped;              /* stop() was called */

@@ -6,6 +6,7 @@
 
 #include "binding/box.h"
 #include "binding/call.h"
+#include "binding/client.h"
 #include "binding/request.h"
 #include "binding/server.h"
 #include "binding/timer.h"
@@ -103,7 +104,9 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
+		{ "connect", ws_module_connect },
 		{ "servers", ws_box_server_list },
+		{ "clients", ws_box_client_list },
 		{ "may_run", module_may_run },
 		{ "run", module_run },
 		{ "stop", module_stop },

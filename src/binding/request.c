@@ -63,7 +63,7 @@ static int headers_index(lua_State *L)
 	return 1;
 }
 
-static void push_headers(lua_State *L, const struct ws_head *head)
+void ws_request_push_headers(lua_State *L, const struct ws_head *head)
 {
 	lua_createtable(L, 0, (int)head->count);
 	for (size_t i = 0; i < head->count; i++) {
@@ -173,7 +173,7 @@ static const struct field {
 	void (*push)(lua_State *L, const struct ws_head *head);
 } fields[] = {
 	{ "method", push_method },   { "path", push_path },       { "query", push_query },
-	{ "headers", push_headers }, { "cookies", push_cookies }, { "params", push_params },
+	{ "headers", ws_request_push_headers }, { "cookies", push_cookies }, { "params", push_params },
 };
 
 static void push_field(lua_State *L, const struct ws_box *box, const char *name)

@@ -6,6 +6,7 @@
 
 #include "binding/box.h"
 #include "binding/fields.h"
+#include "binding/handlers.h"
 #include "error.h"
 #include "protocol/code.h"
 
@@ -35,6 +36,19 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connec
 	return box;
 }
 
+void ws_box_set_subprotocol(struct ws_box *box, struct ws_slice subprotocol)
+{
+	if (subprotocol.len)
+		box->subprotocol_at = (uint32_t)(subprotocol.data - box->bytes);
+	box->subprotocol_len = (uint16_t)subprotocol.len;
+}
+
+void ws_box_opened(struct ws_box *box)
+{
+	box->id = ++box->owner->ctx->last_id;
+	ws_box_want(box);
+}
+
 void ws_box_hold(struct ws_box *box)
 {
 	box->holds++;
@@ -53,7 +67,7 @@ void ws_box_release(struct ws_box *box)
 /* What a finalizer of the user's sees that runs after ours. */
 static const struct ws_connection collected = { .session.closing.state = WS_CLOSED, .rtt = -1 };
 
-static bool is_collected(const struct ws_box *box)
+bool ws_box_is_collected(const struct ws_box *box)
 {
 	return box->connection == &collected;
 }
@@ -62,7 +76,7 @@ static bool is_collected(const struct ws_box *box)
 static int websocket_gc(lua_State *L)
 {
 	struct ws_box *box = ws_check_self(L, ws_box_type);
-	if (!box->connection || is_collected(box))
+	if (!box->connection || ws_box_is_collected(box))
 		return 0;
 	if (box->anchor != LUA_NOREF)
 		ws_context_end(box->owner->ctx);
@@ -131,7 +145,7 @@ static int push_timeout(lua_State *L)
 
 struct ws_closing_report ws_box_report(const struct ws_box *box)
 {
-	if (is_collected(box))
+	if (ws_box_is_collected(box))
 		return (struct ws_closing_report){ .code = box->final_code };
 	return ws_connection_report(box->connection);
 }
@@ -143,7 +157,7 @@ static unsigned end_code(const struct ws_box *box)
 	return ws_connection_state(box->connection) != WS_CLOSED && report.sent ? report.sent : report.code;
 }
 
-static int push_closed(lua_State *L, const struct ws_box *box)
+int ws_box_push_closed(lua_State *L, const struct ws_box *box)
 {
 	lua_pushnil(L);
 	lua_pushliteral(L, "closed");
@@ -154,7 +168,7 @@ static int push_closed(lua_State *L, const struct ws_box *box)
 static int push_error(lua_State *L, const struct ws_box *box, int error)
 {
 	if (error == WS_ERROR_CLOSED)
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	lua_pushnil(L);
 	lua_pushstring(L, error == WS_ERROR_OVERFLOW ? "overflow" : "out of memory");
 	return 2;
@@ -225,7 +239,7 @@ static int websocket_send(lua_State *L)
 	struct ws_box *box = ws_box_check(L);
 	size_t len;
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	int kind = ws_check_kind(L, 3);
 	const char *data = ws_check_message(L, 2, kind, &len);
 	int e = ws_connection_send(box->connection, (enum ws_opcode)kind, data, len);
@@ -246,7 +260,7 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	(void)ctx;
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	if (ws_connection_buffered(box->connection) > 0)
 		return push_timeout(L);
 	lua_pushboolean(L, true);
@@ -257,7 +271,7 @@ static int websocket_drain(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
 	ws_transport_flush(&box->connection->transport);
 	if (!is_open(box) || ws_connection_buffered(box->connection) == 0)
@@ -294,7 +308,7 @@ void ws_box_attend(struct ws_box *box, struct ws_task *task)
 
 static int receive_end(lua_State *L, const struct ws_box *box)
 {
-	push_closed(L, box);
+	ws_box_push_closed(L, box);
 	ws_box_push_reason(L, box);
 	return 4;
 }
@@ -360,7 +374,7 @@ static int websocket_close(lua_State *L)
 	const char *reason;
 	size_t len;
 	if (!ws_connection_may_close(box->connection))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	unsigned code = ws_check_close(L, 2, &reason, &len);
 	ws_connection_close(box->connection, code, reason, len);
 	lua_pushboolean(L, true);
@@ -371,7 +385,7 @@ static int websocket_terminate(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (ws_connection_state(box->connection) == WS_CLOSED)
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	ws_connection_terminate(box->connection, NULL);
 	lua_pushboolean(L, true);
 	return 1;
@@ -414,7 +428,7 @@ static int websocket_pause(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	ws_connection_pause(box->connection);
 	lua_pushboolean(L, true);
 	return 1;
@@ -424,7 +438,7 @@ static int websocket_resume(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	ws_connection_resume(box->connection);
 	lua_pushboolean(L, true);
 	return 1;
@@ -435,7 +449,7 @@ static int websocket_ping(lua_State *L)
 	struct ws_box *box = ws_box_check(L);
 	size_t len = 0;
 	if (!is_open(box))
-		return push_closed(L, box);
+		return ws_box_push_closed(L, box);
 	const char *payload = luaL_optlstring(L, 2, NULL, &len);
 	luaL_argcheck(L, len <= WS_CONTROL_PAYLOAD, 2, "the payload of a ping has at most 125 bytes");
 	int e = ws_connection_ping(box->connection, payload, len);
@@ -443,113 +457,6 @@ static int websocket_ping(lua_State *L)
 		return push_error(L, box, e);
 	lua_pushboolean(L, true);
 	return 1;
-}
-
-/* ---- handlers */
-
-static bool in_extras(enum ws_slot slot)
-{
-	return slot > WS_SLOT_CLOSE;
-}
-
-void ws_box_push_extras(lua_State *L, int index)
-{
-	index = lua_absindex(L, index);
-	if (lua_getiuservalue(L, index, WS_VALUE_EXTRAS) == LUA_TTABLE)
-		return;
-	lua_pop(L, 1);
-	lua_newtable(L);
-	lua_pushvalue(L, -1);
-	lua_setiuservalue(L, index, WS_VALUE_EXTRAS);
-}
-
-void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot)
-{
-	if (!in_extras(slot)) {
-		lua_getiuservalue(L, index, (int)slot);
-	} else if (lua_getiuservalue(L, index, WS_VALUE_EXTRAS) == LUA_TTABLE) {
-		lua_rawgeti(L, -1, slot);
-		lua_remove(L, -2);
-	}
-}
-
-/* Takes the function on top of the stack for the ws at index 1. */
-static void store_handler(lua_State *L, enum ws_slot slot)
-{
-	if (!in_extras(slot)) {
-		lua_setiuservalue(L, 1, (int)slot);
-		return;
-	}
-	ws_box_push_extras(L, 1);
-	lua_insert(L, -2);
-	lua_rawseti(L, -2, slot);
-	lua_pop(L, 1);
-}
-
-/* One handler per event; the one before is returned. After the end only on_close still means something. */
-static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
-{
-	if (box->ended && (slot != WS_SLOT_CLOSE || !lua_isfunction(L, 2)))
-		return push_closed(L, box);
-	if (!lua_isnil(L, 2))
-		luaL_checktype(L, 2, LUA_TFUNCTION);
-	lua_settop(L, 2);
-	ws_box_push_own_handler(L, 1, slot);
-	lua_insert(L, 2);
-	unsigned bit = 1u << slot;
-	box->has = (uint16_t)(lua_isnil(L, 3) ? box->has & ~bit : box->has | bit);
-	store_handler(L, slot);
-	return 1;
-}
-
-static int websocket_on_message(lua_State *L)
-{
-	struct ws_box *box = ws_box_check(L);
-	if (box->receiver)
-		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
-	int results = set_handler(L, box, WS_SLOT_MESSAGE);
-	if (!box->ended)
-		ws_box_want(box);
-	return results;
-}
-
-/* The end cannot be missed: a handler that comes too late for it is called on the next turn. */
-static int websocket_on_close(lua_State *L)
-{
-	struct ws_box *box = ws_box_check(L);
-	int results = set_handler(L, box, WS_SLOT_CLOSE);
-	bool late = box->ended && !box->close_told && !is_collected(box);
-	if (late && box->has & 1u << WS_SLOT_CLOSE) {
-		box->close_told = true;
-		lua_getiuservalue(L, 1, WS_SLOT_CLOSE);
-		ws_call_go(L, ws_box_push_end(L, box));
-	}
-	return results;
-}
-
-static int websocket_on_closing(lua_State *L)
-{
-	return set_handler(L, ws_box_check(L), WS_SLOT_CLOSING);
-}
-
-static int websocket_on_ping(lua_State *L)
-{
-	return set_handler(L, ws_box_check(L), WS_SLOT_PING);
-}
-
-static int websocket_on_pong(lua_State *L)
-{
-	return set_handler(L, ws_box_check(L), WS_SLOT_PONG);
-}
-
-static int websocket_on_drain(lua_State *L)
-{
-	return set_handler(L, ws_box_check(L), WS_SLOT_DRAIN);
-}
-
-static int websocket_on_error(lua_State *L)
-{
-	return set_handler(L, ws_box_check(L), WS_SLOT_ERROR);
 }
 
 /* ---- the type */
@@ -575,13 +482,13 @@ void ws_box_register(lua_State *L)
 		{ "pause", websocket_pause },
 		{ "resume", websocket_resume },
 		{ "ping", websocket_ping },
-		{ "on_message", websocket_on_message },
-		{ "on_close", websocket_on_close },
-		{ "on_closing", websocket_on_closing },
-		{ "on_ping", websocket_on_ping },
-		{ "on_pong", websocket_on_pong },
-		{ "on_drain", websocket_on_drain },
-		{ "on_error", websocket_on_error },
+		{ "on_message", ws_handlers_on_message },
+		{ "on_close", ws_handlers_on_close },
+		{ "on_closing", ws_handlers_on_closing },
+		{ "on_ping", ws_handlers_on_ping },
+		{ "on_pong", ws_handlers_on_pong },
+		{ "on_drain", ws_handlers_on_drain },
+		{ "on_error", ws_handlers_on_error },
 		{ NULL, NULL },
 	};
 	ws_type_register(L, ws_box_type, metamethods, methods);

@@ -58,6 +58,9 @@ extern const char ws_box_type[];
 
 void ws_box_register(lua_State *L);
 
+/* Whether only a finalizer of the user's, which runs after ours, can still see it. */
+bool ws_box_is_collected(const struct ws_box *box);
+
 /* The ws at index 1. Raises. */
 struct ws_box *ws_box_check(lua_State *L);
 
@@ -67,6 +70,12 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connec
 
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);
+
+/* Remembers the subprotocol that was agreed on: a slice of its bytes, or len 0. */
+void ws_box_set_subprotocol(struct ws_box *box, struct ws_slice subprotocol);
+
+/* Its connection has opened. */
+void ws_box_opened(struct ws_box *box);
 
 /* The last release lets the collector have it. */
 void ws_box_hold(struct ws_box *box);
@@ -80,6 +89,9 @@ void ws_box_push_own_handler(lua_State *L, int index, enum ws_slot slot);
 
 /* How it ended, as far as it is known. */
 struct ws_closing_report ws_box_report(const struct ws_box *box);
+
+/* Pushes nil, "closed" and the code; returns 3. */
+int ws_box_push_closed(lua_State *L, const struct ws_box *box);
 
 /* Pushes the reason; the info table. May raise. */
 void ws_box_push_reason(lua_State *L, const struct ws_box *box);

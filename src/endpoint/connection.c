@@ -8,6 +8,7 @@
 #include "endpoint/connection_private.h"
 #include "endpoint/opening.h"
 #include "error.h"
+#include "net/random.h"
 #include "protocol/code.h"
 
 static struct ws_connection *of_transport(struct ws_transport *t)
@@ -44,10 +45,20 @@ uint64_t ws_connection_microseconds(void)
 
 /* ---- output */
 
+/* 5.3: a client masks with a key that nobody can guess, a new one for every frame. */
+static int new_key(struct ws_connection *c, uint8_t key[4])
+{
+	return ws_random_fill(c->endpoint->loop, key, 4) == 0 ? 0 : WS_ERROR_MEMORY;
+}
+
 int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, const void *data, size_t len)
 {
-	uint8_t head[WS_FRAME_HEAD_SIZE];
-	int size = ws_frame_head(&c->endpoint->pool->frames, head, opcode, true, len);
+	uint8_t head[WS_FRAME_HEAD_SIZE], key[4];
+	struct ws_session_pool *pool = c->endpoint->pool;
+	bool masked = c->session.closing.role == WS_CLIENT;
+	if (masked && (new_key(c, key) != 0 || (len && !(data = ws_session_pool_mask(pool, data, len, key)))))
+		return WS_ERROR_MEMORY;
+	int size = ws_frame_head(&pool->frames, head, opcode, true, len, masked ? key : NULL);
 	if (size < 0)
 		return size;
 	struct iovec parts[2] = { { head, (size_t)size }, { (void *)data, len } };
@@ -208,6 +219,14 @@ void ws_connection_drop(struct ws_connection *c)
 	connection_free(c);
 }
 
+void ws_connection_opened(struct ws_connection *c)
+{
+	c->message_at = ws_connection_now(c);
+	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
+	c->endpoint->on_opened(c);
+	ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
 int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
 {
 	if (!c->deciding)
@@ -216,10 +235,7 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 	if (e)
 		return e;
 	c->deciding = false;
-	c->message_at = ws_connection_now(c);
-	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
-	c->endpoint->on_opened(c);
-	ws_loop_defer(c->endpoint->loop, &c->work);
+	ws_connection_opened(c);
 	return 0;
 }
 

@@ -64,7 +64,11 @@ struct ws_endpoint {
 	struct ws_loop *loop;
 	struct ws_session_pool *pool;
 	const struct ws_connection_handler *handler;
-	/* For the server's books: it has opened; it is over, whether it had opened or not (right before on_close). */
+	/* Input before it has opened: returns the bytes used, WS_AGAIN, or WS_ERROR_PROTOCOL where nothing will come of it. */
+	long (*on_opening)(struct ws_connection *c, const char *data, size_t len);
+	/* The handshake's deadline has passed. */
+	void (*on_opening_late)(struct ws_connection *c);
+	/* For the books: it has opened; it is over, whether it had opened or not (right before on_close). */
 	void (*on_opened)(struct ws_connection *c);
 	void (*on_finished)(struct ws_connection *c);
 	struct ws_connection_options options;

@@ -18,6 +18,9 @@ int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, co
 /* Sends a Ping whose Pong will tell the round trip's time. As above. */
 int ws_connection_timed_ping(struct ws_connection *c);
 
+/* The opening handshake is done. */
+void ws_connection_opened(struct ws_connection *c);
+
 /* To be called after anything that happened: reading, output and the timer follow the state. */
 void ws_connection_settle(struct ws_connection *c);
 

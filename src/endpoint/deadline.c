@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "endpoint/connection_private.h"
-#include "endpoint/opening.h"
 #include "protocol/code.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -82,15 +81,6 @@ static void open_deadline(struct ws_connection *c)
 	}
 }
 
-static void handshake_deadline(struct ws_connection *c)
-{
-	static const char late[] = "the opening handshake took too long";
-	if (c->refused)
-		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
-	else
-		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
-}
-
 static void closing_deadline(struct ws_connection *c)
 {
 	char why[WS_WHY_SIZE];
@@ -124,7 +114,7 @@ void ws_deadline_passed(struct ws_connection *c)
 	if (ws_connection_state(c) == WS_OPEN)
 		open_deadline(c);
 	else if (ws_connection_state(c) == WS_CONNECTING && ws_connection_now(c) >= c->deadline)
-		handshake_deadline(c);
+		c->endpoint->on_opening_late(c);
 	else if (ws_connection_state(c) == WS_CLOSING && ws_connection_now(c) >= close_due(c))
 		closing_deadline(c);
 }

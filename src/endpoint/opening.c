@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "endpoint/connection_private.h"
 #include "error.h"
 #include "protocol/handshake.h"
 
@@ -75,4 +76,13 @@ int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_sl
 	char out[1024];
 	long size = ws_handshake_response(out, sizeof out, key, subprotocol, "");
 	return size < 0 || size > (long)sizeof out ? WS_ERROR_MEMORY : write_bytes(c, out, size);
+}
+
+void ws_opening_late(struct ws_connection *c)
+{
+	static const char late[] = "the opening handshake took too long";
+	if (c->refused)
+		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
+	else
+		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
 }

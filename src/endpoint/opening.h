@@ -15,6 +15,9 @@ enum { WS_LINGER_MS = 2000 };
  */
 long ws_opening_input(struct ws_connection *c, const char *data, size_t len);
 
+/* The deadline has passed: 408, or the end of who was refused and does not leave. */
+void ws_opening_late(struct ws_connection *c);
+
 /* Writes a refusal and begins the lingering close. */
 void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
 

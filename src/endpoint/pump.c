@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "endpoint/connection_private.h"
-#include "endpoint/opening.h"
 #include "error.h"
 
 /* ---- what the peer's frames lead to */
@@ -131,7 +130,7 @@ static void take_frames(struct ws_connection *c, uint8_t **data, size_t *len)
 /* A pipelined request behind a refused one is never read. Returns whether the rest must wait. */
 static bool take_head(struct ws_connection *c, uint8_t **data, size_t *len)
 {
-	long used = ws_opening_input(c, (const char *)*data, *len);
+	long used = c->endpoint->on_opening(c, (const char *)*data, *len);
 	if (used == WS_AGAIN)
 		return true;
 	if (used > 0) {
@@ -145,7 +144,7 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 {
 	bool wait = false;
 	ws_heartbeat_alive(&c->heartbeat);
-	if (ws_connection_state(c) == WS_CONNECTING && !c->refused)
+	while (len > 0 && !wait && !c->refused && !c->deciding && ws_connection_state(c) == WS_CONNECTING)
 		wait = take_head(c, &data, &len);
 	if (!wait && ws_connection_state(c) != WS_CONNECTING)
 		take_frames(c, &data, &len);

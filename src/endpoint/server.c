@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "endpoint/opening.h"
 #include "error.h"
 
 enum { SPREAD_TICK_MS = 20 };
@@ -227,6 +228,8 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 		.loop = loop,
 		.pool = pool,
 		.handler = handler,
+		.on_opening = ws_opening_input,
+		.on_opening_late = ws_opening_late,
 		.on_opened = on_opened,
 		.on_finished = on_finished,
 		.options = *options,

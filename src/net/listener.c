@@ -7,23 +7,20 @@
 #endif
 #include "net/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "net/address.h"
 #include "net/timer.h"
 
 enum {
@@ -48,48 +45,6 @@ struct ws_listener {
 	ino_t file_inode;
 };
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in ip4;
-	struct sockaddr_in6 ip6;
-	struct sockaddr_un file;
-	struct sockaddr_storage room;
-};
-
-static unsigned address_port(const union address *a)
-{
-	if (a->any.sa_family == AF_INET)
-		return ntohs(a->ip4.sin_port);
-	return a->any.sa_family == AF_INET6 ? ntohs(a->ip6.sin6_port) : 0;
-}
-
-/* An IPv4 peer of a socket for both families is shown as what it is. */
-static void address_unmap(union address *a)
-{
-	if (a->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->ip6.sin6_addr))
-		return;
-	struct sockaddr_in ip4 = {.sin_family = AF_INET, .sin_port = a->ip6.sin6_port};
-	memcpy(&ip4.sin_addr, &a->ip6.sin6_addr.s6_addr[12], sizeof ip4.sin_addr);
-	a->ip4 = ip4;
-}
-
-static void address_text(union address *a, socklen_t len, char text[static WS_ADDRESS_SIZE])
-{
-	if (a->any.sa_family == AF_UNIX) {
-		size_t head = offsetof(struct sockaddr_un, sun_path);
-		int room = len > head ? (int)(len - head) : 0; /* the path's zero may be missing */
-		snprintf(text, WS_ADDRESS_SIZE, "unix:%.*s", room, a->file.sun_path);
-		return;
-	}
-	char host[WS_ADDRESS_SIZE - 16];
-	address_unmap(a);
-	len = a->any.sa_family == AF_INET ? sizeof a->ip4 : sizeof a->ip6;
-	if (getnameinfo(&a->any, len, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
-		strcpy(host, "?");
-	const char *format = a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u";
-	snprintf(text, WS_ADDRESS_SIZE, format, host, address_port(a));
-}
-
 static void listener_watch(struct ws_listener *listener)
 {
 	if (event_add(&listener->event, NULL) != 0)
@@ -101,7 +56,7 @@ static void listener_rested(struct ws_timer *timer)
 	listener_watch((struct ws_listener *)(void *)((char *)timer - offsetof(struct ws_listener, rest)));
 }
 
-static void listener_hand_over(struct ws_listener *listener, int fd, union address *peer, socklen_t len)
+static void listener_hand_over(struct ws_listener *listener, int fd, union ws_address *peer, socklen_t len)
 {
 	char text[WS_ADDRESS_SIZE];
 	if (listener->family != AF_UNIX) {
@@ -111,7 +66,7 @@ static void listener_hand_over(struct ws_listener *listener, int fd, union addre
 		if (timeout > 0)
 			setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 #endif
-		address_text(peer, len, text);
+		ws_address_text(peer, len, text);
 	} else {
 		strcpy(text, "unix:"); /* a client has no path worth showing */
 	}
@@ -124,7 +79,7 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	listener->accepting = true;
 	for (int i = 0; i < ACCEPTS_PER_EVENT && listener->fd >= 0; i++) {
-		union address peer;
+		union ws_address peer;
 		socklen_t len = sizeof peer;
 		int accepted = accept4(fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted >= 0) {
@@ -148,7 +103,7 @@ static void listener_ready(evutil_socket_t fd, short what, void *arg)
 static int listener_new(struct ws_listener **out, struct ws_loop *loop, int fd,
                         const struct ws_listener_options *options)
 {
-	union address own;
+	union ws_address own;
 	socklen_t len = sizeof own;
 	struct ws_listener *listener = calloc(1, sizeof *listener);
 	if (listener == NULL || getsockname(fd, &own.any, &len) != 0) {
@@ -163,8 +118,8 @@ static int listener_new(struct ws_listener **out, struct ws_loop *loop, int fd,
 	listener->fd = fd;
 	listener->options = *options;
 	listener->family = own.any.sa_family;
-	listener->port = address_port(&own);
-	address_text(&own, len, listener->address);
+	listener->port = ws_address_port(&own);
+	ws_address_text(&own, len, listener->address);
 	ws_timer_init(&listener->rest, listener_rested);
 	event_assign(&listener->event, ws_loop_base(loop), fd, EV_READ | EV_PERSIST, listener_ready, listener);
 	ws_loop_hold(loop);
@@ -219,14 +174,11 @@ static int listen_first(const struct addrinfo *found, unsigned port,
 	errno = EADDRNOTAVAIL;
 	for (int i = 0; i < 2; i++)
 		for (const struct addrinfo *each = found; fd < 0 && each != NULL; each = each->ai_next) {
-			union address a;
+			union ws_address a;
 			if (each->ai_family != families[i] || each->ai_addrlen > sizeof a)
 				continue;
 			memcpy(&a, each->ai_addr, each->ai_addrlen);
-			if (a.any.sa_family == AF_INET)
-				a.ip4.sin_port = htons((uint16_t)port);
-			else
-				a.ip6.sin6_port = htons((uint16_t)port);
+			ws_address_set_port(&a, port);
 			fd = socket_listen(&a.any, each->ai_addrlen, options);
 		}
 	return fd;

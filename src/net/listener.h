@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "net/address.h"
 #include "net/loop.h"
 
 #pragma GCC visibility push(hidden)
@@ -16,9 +17,6 @@ struct ws_listener_options {
 	bool reuse_port;      /* SO_REUSEPORT: several processes on one port */
 	int tcp_user_timeout; /* ms, set on accepted TCP sockets; 0: the system's */
 };
-
-/* "127.0.0.1:40312", "[::1]:40312", "unix:" for a Unix peer; NUL-terminated. */
-enum { WS_ADDRESS_SIZE = 128 };
 
 /*
  * fd: non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address as text, lives

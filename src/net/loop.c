@@ -23,6 +23,7 @@ enum {
 	CHUNK_FIRST = 4096,       /* including its head; a turn's small messages fit */
 	CHUNK_POOLED = 64 * 1024, /* larger ones go back to malloc */
 	CHUNKS_POOLED = 64,       /* at most 4 MiB lie idle */
+	DNS_LOOK_MS = 100,        /* evdns waits for answers with timers that libevent does not show */
 	DAY_MS = 24 * 60 * 60 * 1000
 };
 
@@ -66,6 +67,8 @@ struct ws_loop *ws_loop_new(void)
 	}
 	loop->deferred.prev = loop->deferred.next = &loop->deferred;
 	loop->tick_at = WS_WHEEL_NEVER;
+	loop->resolv_conf = "/etc/resolv.conf";
+	loop->hosts_file = "/etc/hosts";
 	evtimer_assign(&loop->tick, loop->base, tick_passed, loop);
 	ws_wheel_init(&loop->wheel, clock_read());
 	return loop;
@@ -88,6 +91,8 @@ void ws_loop_free(struct ws_loop *loop)
 	if (loop->base != NULL) {
 		if (event_initialized(&loop->tick))
 			event_del(&loop->tick);
+		if (loop->dns_queries > 0) /* canceled ones, whose memory comes back with evdns's callback */
+			event_base_loop(loop->base, EVLOOP_NONBLOCK);
 		event_base_free(loop->base);
 	}
 	chunks_free(loop->pool);
@@ -232,9 +237,11 @@ int64_t ws_loop_timeout(const struct ws_loop *loop)
 	if (loop->deferred.next != &loop->deferred)
 		return 0;
 	uint64_t next = ws_wheel_next(&loop->wheel);
-	if (next == WS_WHEEL_NEVER)
+	if (next == WS_WHEEL_NEVER && loop->dns == NULL)
 		return -1;
 	uint64_t now = clock_read();
+	if (loop->dns != NULL && next > now + DNS_LOOK_MS)
+		next = now + DNS_LOOK_MS;
 	if (next <= now)
 		return 0;
 	return next - now < INT64_MAX ? (int64_t)(next - now) : INT64_MAX;

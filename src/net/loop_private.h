@@ -40,7 +40,14 @@ struct ws_chunk {
 	uint8_t bytes[];
 };
 
+/* Bytes of the kernel's that have not been handed out stand at the end. */
+struct ws_random {
+	uint8_t bytes[256];
+	size_t left;
+};
+
 struct ws_loop {
+	struct ws_random random;
 	struct event_base *base;
 	struct event tick;           /* the one timer of libevent: ends the wait, nothing more */
 	uint64_t tick_at;            /* ms; WS_WHEEL_NEVER: not armed */
@@ -51,6 +58,10 @@ struct ws_loop {
 	struct ws_chunk *pool, *parked;
 	unsigned pooled;
 	uint8_t *receive_buffer;
+	struct evdns_base *dns;      /* NULL: nobody asks */
+	size_t dns_awaited;          /* answers that somebody waits for */
+	size_t dns_queries;          /* those, and the canceled ones, of which evdns still has to call back */
+	const char *resolv_conf, *hosts_file;
 	struct ws_wheel wheel;
 };
 

@@ -339,7 +339,7 @@ static void writer_free(struct ws_frame_writer *w)
 }
 
 int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], enum ws_opcode opcode, bool fin,
-                  size_t length)
+                  size_t length, const uint8_t *key)
 {
 	if (!pool->writer && !(pool->writer = writer_new()))
 		return WS_ERROR_MEMORY;
@@ -349,7 +349,12 @@ int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], 
 	pool->writer->head = head;
 	pool->writer->size = 0;
 	wslay_frame_send(pool->writer->wslay, &iocb); /* cannot fail: writer_send takes everything */
-	return pool->writer->size;
+	int size = pool->writer->size;
+	if (!key)
+		return size;
+	head[1] |= 0x80;
+	memcpy(head + size, key, 4);
+	return size + 4;
 }
 
 void ws_frame_pool_clear(struct ws_frame_pool *pool)

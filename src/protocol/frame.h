@@ -74,9 +74,12 @@ uint8_t ws_frame_opcode(const struct ws_frame_reader *reader);
 /* Frees a reader in mid-frame or after an error: wslay would take the next bytes for a new frame. NULL is allowed. */
 void ws_frame_drop(struct ws_frame_reader **reader);
 
-/* Writes the head of an unmasked frame of so many payload bytes; returns its size or WS_ERROR_MEMORY. */
+/*
+ * Writes the head of a frame of so many payload bytes; key: what the payload is masked with, NULL: it is not. Returns its
+ * size or WS_ERROR_MEMORY.
+ */
 int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], enum ws_opcode opcode, bool fin,
-                  size_t length);
+                  size_t length, const uint8_t *key);
 
 #pragma GCC visibility pop
 

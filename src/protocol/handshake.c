@@ -2,11 +2,10 @@
 #include "protocol/handshake.h"
 
 #include <openssl/evp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "error.h"
+#include "protocol/head_writer.h"
 
 /* RFC 6455 section 1.3 */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -255,58 +254,12 @@ bool ws_handshake_same_origin(const struct ws_head *head)
 
 /* --- the answers --------------------------------------------------------------------------------- */
 
-/* Writes what fits and counts what there is. */
-struct writer {
-	char *out;
-	size_t size, used;
-};
-
-static void slice_write(struct writer *w, struct ws_slice slice)
-{
-	if (w->used < w->size && slice.len > 0) {
-		const size_t room = w->size - w->used;
-		memcpy(w->out + w->used, slice.data, slice.len < room ? slice.len : room);
-	}
-	w->used += slice.len;
-}
-
-static void text_write(struct writer *w, const char *text)
-{
-	slice_write(w, slice_of(text));
-}
-
-static void number_write(struct writer *w, size_t number)
-{
-	char digits[24];
-
-	(void)snprintf(digits, sizeof digits, "%zu", number);
-	text_write(w, digits);
-}
-
-/* Whether extra is whole header lines, none of which is in own (NULL ends it). */
-static bool extra_valid(const char *extra, const char *const *own)
-{
-	struct ws_refusal ignored;
-	struct ws_header header;
-
-	while (*extra != '\0') {
-		const long used = ws_head_parse_field(&header, extra, strlen(extra), &ignored);
-		if (used < 0)
-			return false;
-		for (size_t i = 0; own[i] != NULL; i++)
-			if (ws_slice_is(header.name, own[i]))
-				return false;
-		extra += used;
-	}
-	return true;
-}
-
 /* Whether valid extra lines have a field of that name. */
 static bool extra_has(const char *extra, const char *name)
 {
 	const char *const names[] = { name, NULL };
 
-	return !extra_valid(extra, names);
+	return !ws_head_lines_valid(extra, names);
 }
 
 int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
@@ -326,6 +279,14 @@ int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
 	return 0;
 }
 
+void ws_handshake_key(const uint8_t nonce[16], char key[WS_HANDSHAKE_KEY])
+{
+	unsigned char encoded[WS_HANDSHAKE_KEY + 1];
+
+	(void)EVP_EncodeBlock(encoded, nonce, 16);
+	memcpy(key, encoded, WS_HANDSHAKE_KEY);
+}
+
 long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct ws_slice subprotocol,
                            const char *extra)
 {
@@ -334,62 +295,62 @@ long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct w
 		"Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "Content-Length",
 		"Transfer-Encoding", NULL
 	};
-	struct writer w = { out, size, 0 };
+	struct ws_head_writer w = { out, size, 0 };
 	char accept[WS_HANDSHAKE_ACCEPT];
 	const int result = ws_handshake_accept(key, accept);
 
 	if (result != 0)
 		return result;
-	if (!extra_valid(extra, own) || (subprotocol.len > 0 && !ws_slice_is_token(subprotocol)))
+	if (!ws_head_lines_valid(extra, own) || (subprotocol.len > 0 && !ws_slice_is_token(subprotocol)))
 		return WS_ERROR_PROTOCOL;
-	text_write(&w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	ws_head_write(&w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		"Sec-WebSocket-Accept: ");
-	slice_write(&w, (struct ws_slice){ accept, sizeof accept });
+	ws_head_write_slice(&w, (struct ws_slice){ accept, sizeof accept });
 	if (subprotocol.len > 0) {
-		text_write(&w, "\r\nSec-WebSocket-Protocol: ");
-		slice_write(&w, subprotocol);
+		ws_head_write(&w, "\r\nSec-WebSocket-Protocol: ");
+		ws_head_write_slice(&w, subprotocol);
 	}
-	text_write(&w, "\r\n");
-	text_write(&w, extra);
-	text_write(&w, "\r\n");
+	ws_head_write(&w, "\r\n");
+	ws_head_write(&w, extra);
+	ws_head_write(&w, "\r\n");
 	return (long)w.used;
 }
 
 /* The fields that a status must have, and the connection's end. */
-static void fields_write(struct writer *w, unsigned status, const char *extra)
+static void fields_write(struct ws_head_writer *w, unsigned status, const char *extra)
 {
 	/* RFC 9110 section 15.5.6 */
 	if (status == 405 && !extra_has(extra, "Allow"))
-		text_write(w, "Allow: GET\r\n");
+		ws_head_write(w, "Allow: GET\r\n");
 	/* RFC 6455 section 4.4 */
 	if (status == 426 && !extra_has(extra, "Sec-WebSocket-Version"))
-		text_write(w, "Sec-WebSocket-Version: 13\r\n");
+		ws_head_write(w, "Sec-WebSocket-Version: 13\r\n");
 	/* RFC 9110 sections 15.5.22 and 7.8: Upgrade is always listed in Connection. */
-	text_write(w, status == 426 ? "Upgrade: websocket\r\nConnection: Upgrade, close\r\n"
+	ws_head_write(w, status == 426 ? "Upgrade: websocket\r\nConnection: Upgrade, close\r\n"
 		: "Connection: close\r\n");
 }
 
 long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *extra, struct ws_slice body)
 {
 	static const char *const own[] = { "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", NULL };
-	struct writer w = { out, size, 0 };
+	struct ws_head_writer w = { out, size, 0 };
 
-	if (status < 200 || status > 599 || !extra_valid(extra, own))
+	if (status < 200 || status > 599 || !ws_head_lines_valid(extra, own))
 		return WS_ERROR_PROTOCOL;
-	text_write(&w, "HTTP/1.1 ");
-	number_write(&w, status);
-	text_write(&w, " ");
-	text_write(&w, ws_handshake_phrase(status));
-	text_write(&w, "\r\n");
+	ws_head_write(&w, "HTTP/1.1 ");
+	ws_head_write_number(&w, status);
+	ws_head_write(&w, " ");
+	ws_head_write(&w, ws_handshake_phrase(status));
+	ws_head_write(&w, "\r\n");
 	if (!extra_has(extra, "Content-Type"))
-		text_write(&w, "Content-Type: text/plain; charset=utf-8\r\n");
-	text_write(&w, "Content-Length: ");
-	number_write(&w, body.len);
-	text_write(&w, "\r\n");
+		ws_head_write(&w, "Content-Type: text/plain; charset=utf-8\r\n");
+	ws_head_write(&w, "Content-Length: ");
+	ws_head_write_number(&w, body.len);
+	ws_head_write(&w, "\r\n");
 	fields_write(&w, status, extra);
-	text_write(&w, extra);
-	text_write(&w, "\r\n");
-	slice_write(&w, body);
+	ws_head_write(&w, extra);
+	ws_head_write(&w, "\r\n");
+	ws_head_write_slice(&w, body);
 	return (long)w.used;
 }
 

@@ -2,6 +2,8 @@
 #ifndef WS_PROTOCOL_HANDSHAKE_H
 #define WS_PROTOCOL_HANDSHAKE_H
 
+#include <stdint.h>
+
 #include "protocol/head.h"
 
 #pragma GCC visibility push(hidden)
@@ -63,6 +65,9 @@ long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *e
 
 /* The status' standard phrase (RFC 9110 section 15), "Unknown" for what it does not know. Static. */
 const char *ws_handshake_phrase(unsigned status);
+
+/* Sec-WebSocket-Key of 16 unpredictable bytes, no NUL. */
+void ws_handshake_key(const uint8_t nonce[16], char key[WS_HANDSHAKE_KEY]);
 
 #pragma GCC visibility pop
 

@@ -228,6 +228,8 @@ static int status_line_read(struct reader *r, struct ws_head *head)
 		return result;
 	if ((result = status_read(r, &head->status)) != 0)
 		return result;
+	if (r->at < r->end && char_is_digit(*r->at))
+		return refuse(r, 0, "The status code is not a number from 100 to 599.");
 	head->reason.data = r->at;
 	if (r->at < r->end && *r->at == ' ') {
 		head->reason.data = ++r->at;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/code.h"
+#include "protocol/mask.h"
 
 enum {
 	ASSEMBLY_START = 4096,
@@ -58,11 +59,28 @@ static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len
 	return 0;
 }
 
+const uint8_t *ws_session_pool_mask(struct ws_session_pool *pool, const void *data, size_t len, const uint8_t key[4])
+{
+	if (len > pool->scratch_size || pool->scratch_size > ASSEMBLY_SPARE) {
+		free(pool->scratch);
+		pool->scratch_size = len > ASSEMBLY_START ? len : ASSEMBLY_START;
+		pool->scratch = malloc(pool->scratch_size);
+		if (!pool->scratch) {
+			pool->scratch_size = 0;
+			return NULL;
+		}
+	}
+	memcpy(pool->scratch, data, len);
+	ws_mask_xor(pool->scratch, len, key, 0);
+	return pool->scratch;
+}
+
 void ws_session_pool_clear(struct ws_session_pool *pool)
 {
 	ws_frame_pool_clear(&pool->frames);
 	free(pool->assembly);
-	pool->assembly = NULL;
+	free(pool->scratch);
+	*pool = (struct ws_session_pool){ .assembly = NULL };
 }
 
 void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message)

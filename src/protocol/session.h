@@ -20,7 +20,12 @@ struct ws_assembly;
 struct ws_session_pool {
 	struct ws_frame_pool frames;
 	struct ws_assembly *assembly; /* one spare, reused */
+	uint8_t *scratch;             /* what a client sends is masked here */
+	size_t scratch_size;
 };
+
+/* A copy of len bytes, masked with the key; lives until the next call. NULL: out of memory. */
+const uint8_t *ws_session_pool_mask(struct ws_session_pool *pool, const void *data, size_t len, const uint8_t key[4]);
 
 void ws_session_pool_clear(struct ws_session_pool *pool);
 

@@ -1,0 +1,198 @@
+-- Where a client connects to: "ws://host/path", "wss://host/path", "ws+unix:/path/to.sock:/path" (RFC 6455 section 3).
+
+local url = {}
+
+local default_ports = { ws = 80, wss = 443 }
+
+-- What somebody may have meant who wrote another scheme.
+local meant = { http = "ws://", https = "wss://", unix = "ws+unix:", ["http+unix"] = "ws+unix:" }
+
+local function decoded(text) return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)) end
+
+-- Of a % without two digits nobody knows whether it is meant as one or was encoded wrongly.
+local function is_percent_encoded(text) return not text:gsub("%%%x%x", ""):find("%", 1, true) end
+
+local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function base64(bytes)
+  local padding = -#bytes % 3
+  local text = (bytes .. ("\0"):rep(padding)):gsub("...", function(three)
+    local bits = (">I3"):unpack(three)
+    return (("x"):rep(4):gsub("()x", function(place)
+      local digit = (bits >> (24 - 6 * place) & 63) + 1
+      return alphabet:sub(digit, digit)
+    end))
+  end)
+  return text:sub(1, #text - padding) .. ("="):rep(padding)
+end
+
+-- ---- the host
+
+local function is_ipv4(text)
+  local numbers = { text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$" }
+  for _, number in ipairs(numbers) do
+    if #number > 3 or tonumber(number) > 255 then return false end
+  end
+  return #numbers == 4
+end
+
+-- How many 16-bit pieces a part of an IPv6 address has; nil where it is none.
+local function pieces_in(part)
+  if part == "" then return 0 end
+  local count = 0
+  for piece, separator in part:gmatch "([^:]*)(:?)" do
+    if piece:find "^%x%x?%x?%x?$" then
+      count = count + 1
+    elseif piece ~= "" and separator == "" and is_ipv4(piece) then
+      count = count + 2
+    elseif piece ~= "" or separator ~= "" then
+      return nil
+    end
+  end
+  return part:sub(-1) ~= ":" and count or nil
+end
+
+-- RFC 4291 section 2.2
+local function is_ipv6(text)
+  local before, after = text:match "^(.-)::(.*)$"
+  if not before then return pieces_in(text) == 8 end
+  local left, right = pieces_in(before), pieces_in(after)
+  return left and right and not before:find(".", 1, true) and left + right <= 7
+end
+
+-- The zone is for this machine's routing alone: it is not sent (RFC 6874 section 3).
+local function ipv6_host(text)
+  local number, zone = text:match "^([^%%]*)%%25([%w._~-]+)$"
+  if not number then number, zone = text:match "^([^%%]*)%%(%a[%w._~-]*)$" end
+  number = (number or text):lower()
+  if not is_ipv6(number) then return nil, ("[%s] is not an IPv6 address"):format(text) end
+  return zone and number .. "%" .. zone or number, "[" .. number .. "]"
+end
+
+local function named_host(text)
+  if text == "" then
+    return nil, "the host is missing: ws://host/path expected"
+  elseif text:find "[\x80-\xff]" then
+    return nil, ("the host '%s' is not ASCII: write an international name as DNS has it, 'xn--...'"):format(text)
+  elseif text:find("%", 1, true) then
+    return nil, ("the host '%s' has a '%%': a host is not percent-encoded"):format(text)
+  elseif text:find ":.*:" then
+    return nil, ("the host '%s' has several ':': an IPv6 address stands in brackets, ws://[::1]/"):format(text)
+  elseif text:find "[^%w._-]" then
+    return nil, ("the host '%s' has a character that no host may have"):format(text)
+  end
+  text = text:lower()
+  return text, text
+end
+
+-- The port is left out of Host where it is the scheme's own (RFC 6455 section 4.1).
+local function set_host(parts, text)
+  local name, rest = text:match "^(%[[^%]]*%])(.*)$"
+  local ipv6 = name ~= nil
+  if not ipv6 then name, rest = text:match "^(.*)(:[^:]*)$" end
+  if not name or not ipv6 and name:find(":", 1, true) then name, rest = text, "" end
+  local host, header
+  if ipv6 then host, header = ipv6_host(name:sub(2, -2)) else host, header = named_host(name) end
+  if not host then return nil, header end
+  local default = default_ports[parts.scheme]
+  local digits = rest:match "^:(%d*)$"
+  local port = rest:find "^:?$" and default or digits and #digits <= 5 and math.tointeger(tonumber(digits))
+  if not port or port < 1 or port > 65535 then
+    return nil, ("the port '%s' is not a number from 1 to 65535"):format(rest:gsub("^:", ""))
+  end
+  parts.host, parts.port = host, port
+  parts.host_header = port == default and header or header .. ":" .. port
+  return parts
+end
+
+-- ---- user and password (RFC 7617). They are in no message: those end up in logs.
+local function set_authorization(parts, text)
+  if text == "" then return parts end
+  if text:find("@", 1, true) then
+    return nil, "there is more than one '@': in a user or password it is written '%40'"
+  elseif not is_percent_encoded(text) then
+    return nil, "the user or password has a '%' without two hexadecimal digits behind it: it is written '%25'"
+  end
+  local user, password = text:match "^([^:]*):?(.*)$"
+  user, password = decoded(user), decoded(password)
+  if user:find(":", 1, true) then
+    return nil, "the user has a ':', which Basic authorization has no way to say"
+  elseif (user .. password):find "[\0-\31\127]" then
+    return nil, "the user or password has a control character"
+  end
+  parts.authorization = "Basic " .. base64(user .. ":" .. password)
+  return parts
+end
+
+-- ---- the resource
+
+local function encoded(text, allowed)
+  return (text:gsub(allowed, function(character) return ("%%%02X"):format(character:byte()) end))
+end
+
+-- What may not stand in a request target (RFC 3986 sections 3.3 and 3.4) is percent-encoded, as browsers do it: the
+-- same URL works in both, be it "/café" or "/a b". What is encoded already stays as it is; so do "." and "..".
+local function set_target(parts, text)
+  if not is_percent_encoded(text) then
+    return nil, "the path or query has a '%' without two hexadecimal digits behind it: it is written '%25'"
+  end
+  local path, query = text:match "^([^?]*)(.*)$"
+  if path == "" then path = "/" end
+  parts.target = encoded(path, "[^%w%%._~!$&'()*+,;=:@/-]") .. encoded(query, "[^%w%%._~!$&'()*+,;=:@/?-]")
+  return parts
+end
+
+local function parse_remote(scheme, rest)
+  local authority, resource = rest:match "^//([^/?]*)(.*)$"
+  if not authority then return nil, ("'//' is missing behind '%s:': %s://host/path expected"):format(scheme, scheme) end
+  local userinfo, host = authority:match "^(.*)@(.*)$"
+  local parts, wrong = set_authorization({ scheme = scheme }, userinfo or "")
+  if not parts then return nil, wrong end
+  parts, wrong = set_host(parts, host or authority)
+  if not parts then return nil, wrong end
+  return set_target(parts, resource)
+end
+
+local function parse_unix(rest)
+  local path, resource = rest:match "^([^:]*):?(.*)$"
+  if path:find("?", 1, true) then
+    return nil, "a query belongs behind the resource: ws+unix:/path/to.sock:/resource?query"
+  elseif not is_percent_encoded(path) then
+    return nil, "the socket's path has a '%' without two hexadecimal digits behind it: it is written '%25'"
+  elseif not resource:find "^[/?]" and resource ~= "" then
+    return nil, "the resource does not begin with '/': ws+unix:/path/to.sock:/resource expected"
+  end
+  path = decoded(path)
+  if path == "" then
+    return nil, "the socket's path is missing: ws+unix:/path/to.sock:/resource expected"
+  elseif path:find("\0", 1, true) then
+    return nil, "the socket's path has a NUL"
+  end
+  return set_target({ scheme = "ws+unix", path = path, host_header = "localhost" }, resource)
+end
+
+--- Takes a URL apart.
+-- @return { scheme = "ws" | "wss", host =, port =, target =, host_header =, authorization = or nil }
+--         or { scheme = "ws+unix", path = the socket's, target =, host_header = }, or nil and what is wrong with it
+function url.parse(text)
+  if type(text) ~= "string" then return nil, ("a URL is a string, not a %s"):format(type(text)) end
+  local scheme, rest = text:match "^(%a[%w+.-]*):(.*)$"
+  if text:find "[\0-\31\127]" then
+    return nil, "the URL has a control character"
+  elseif text:find "^ " or text:find " $" then
+    return nil, "the URL begins or ends with a space"
+  elseif not scheme then
+    return nil, "a URL begins with ws://, wss:// or ws+unix:"
+  end
+  scheme = scheme:lower()
+  if scheme ~= "ws+unix" and not default_ports[scheme] then
+    return nil, meant[scheme] and ("use %s instead of %s:"):format(meant[scheme], scheme)
+      or ("a URL begins with ws://, wss:// or ws+unix:, not with '%s:'"):format(scheme)
+  elseif rest:find("#", 1, true) then -- section 3
+    return nil, "a WebSocket URL has no fragment: a '#' that is part of a path or query is written '%23'"
+  end
+  if scheme == "ws+unix" then return parse_unix(rest) end
+  return parse_remote(scheme, rest)
+end
+
+return url

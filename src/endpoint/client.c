@@ -1,0 +1,311 @@
+/* The client's side of the opening handshake (RFC 6455 section 4.1), from the name to the verified 101. */
+#include "endpoint/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "endpoint/connection_private.h"
+#include "error.h"
+#include "net/random.h"
+#include "protocol/handshake_client.h"
+
+struct ws_client *ws_client_of(const struct ws_connection *c)
+{
+	return (struct ws_client *)((char *)c->endpoint - offsetof(struct ws_client, endpoint));
+}
+
+static struct ws_client *of_work(struct ws_deferred *work)
+{
+	return (struct ws_client *)((char *)work - offsetof(struct ws_client, work));
+}
+
+static struct ws_client *of_timer(struct ws_timer *timer)
+{
+	return (struct ws_client *)((char *)timer - offsetof(struct ws_client, timer));
+}
+
+/* ---- failing */
+
+static void stop_connecting(struct ws_client *client)
+{
+	ws_timer_stop(client->endpoint.loop, &client->timer);
+	ws_connector_free(client->connector);
+	client->connector = NULL;
+}
+
+/* What failed first is told, when the connection, if there is one, is over (on_finished). */
+static void fail(struct ws_client *client, const char *why)
+{
+	if (!client->why[0])
+		snprintf(client->why, sizeof client->why, "%s", why);
+	stop_connecting(client);
+	if (client->connection)
+		ws_ending_step(client->connection, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
+	else
+		ws_loop_defer(client->endpoint.loop, &client->work);
+}
+
+static void on_work(struct ws_deferred *work)
+{
+	struct ws_client *client = of_work(work);
+	client->handler->on_failed(client, &(struct ws_client_failure){
+		.why = client->why,
+		.status = client->status,
+		.head = { client->answer, client->head_len },
+		.body = { client->answer ? client->answer + client->head_len : NULL, client->answer_len - client->head_len },
+	});
+}
+
+static void fail_late(struct ws_client *client, const char *what)
+{
+	char why[128];
+	snprintf(why, sizeof why, "%s within %g s", what, (double)client->options.timeout / 1000);
+	fail(client, why);
+}
+
+static void on_timer(struct ws_timer *timer)
+{
+	fail_late(of_timer(timer), "not connected");
+}
+
+static void on_opening_late(struct ws_connection *c)
+{
+	fail_late(ws_client_of(c), "no complete answer of the server");
+}
+
+/* ---- the answer */
+
+static int append(struct ws_client *client, const char *data, size_t len)
+{
+	size_t room = client->answer_max - client->answer_len;
+	len = len < room ? len : room;
+	char *grown = realloc(client->answer, client->answer_len + len + 1);
+	if (!grown)
+		return WS_ERROR_MEMORY;
+	memcpy(grown + client->answer_len, data, len);
+	client->answer = grown;
+	client->answer_len += len;
+	return 0;
+}
+
+/* The digits have been checked by the parser. */
+static size_t body_length(const struct ws_head *head, size_t max)
+{
+	size_t from = 0, length = 0;
+	const struct ws_header *h = ws_head_next(head, "content-length", &from);
+	if (!h)
+		return max;
+	for (size_t i = 0; i < h->value.len && length < max; i++)
+		length = length * 10 + (size_t)(h->value.data[i] - '0');
+	return length < max ? length : max;
+}
+
+static void say_refused(struct ws_client *client, const struct ws_head *head)
+{
+	size_t from = 0;
+	const struct ws_header *location = ws_head_next(head, "location", &from);
+	const char *phrase = ws_handshake_phrase(head->status);
+	if (head->status >= 300 && head->status < 400 && location)
+		snprintf(client->why, sizeof client->why, "the server answered %u %s, to %.*s: redirects are not followed",
+		         head->status, phrase, (int)(location->value.len < 150 ? location->value.len : 150), location->value.data);
+	else
+		snprintf(client->why, sizeof client->why, "the server answered %u %s instead of 101 Switching Protocols",
+		         head->status, phrase);
+}
+
+/* What comes behind the last chunk, or is not in chunks though it should be, is no part of the body. */
+static int append_chunks(struct ws_client *client, struct ws_slice input)
+{
+	struct ws_slice piece;
+	int e;
+	while ((e = ws_chunked_next(&client->chunked, &input, &piece)) == 0)
+		if (append(client, piece.data, piece.len) != 0)
+			return WS_ERROR_MEMORY;
+	if (e != WS_AGAIN)
+		client->answer_max = client->answer_len;
+	return 0;
+}
+
+static void take_body(struct ws_client *client, const char *data, size_t len)
+{
+	int e = client->in_chunks ? append_chunks(client, (struct ws_slice){ data, len }) : append(client, data, len);
+	if (e != 0)
+		fail(client, "out of memory");
+	else if (client->answer_len == client->answer_max)
+		fail(client, client->why);
+}
+
+/* Keeps the head, for the response that connect returns. */
+static bool keep_head(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
+{
+	client->status = head->status;
+	client->answer_max = used;
+	if (append(client, data, used) != 0) {
+		fail(client, "out of memory");
+		return false;
+	}
+	client->head_len = used;
+	return true;
+}
+
+static void take_refusal(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
+{
+	bool none = head->status == 204 || head->status == 304;
+	if (!keep_head(client, head, data, used))
+		return;
+	say_refused(client, head);
+	client->in_chunks = ws_head_lists(head, "Transfer-Encoding", "chunked");
+	client->answer_max += none ? 0 : body_length(head, client->options.max_body);
+	take_body(client, NULL, 0);
+}
+
+static void take_101(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
+{
+	const struct ws_client_options *options = &client->options;
+	struct ws_slice subprotocol;
+	const char *why;
+	if (ws_handshake_verify(head, client->key, options->subprotocols, options->subprotocol_count, &subprotocol, &why)) {
+		if (keep_head(client, head, data, used))
+			fail(client, why);
+		return;
+	}
+	if (!client->handler->on_verified(client, subprotocol)) {
+		fail(client, "out of memory");
+		return;
+	}
+	ws_connection_opened(client->connection);
+	client->handler->on_open(client);
+}
+
+/* RFC 9110 section 15.2: any number of other 1xx may come first. */
+static long on_opening(struct ws_connection *c, const char *data, size_t len)
+{
+	struct ws_client *client = ws_client_of(c);
+	struct ws_head head;
+	struct ws_refusal wrong;
+	if (client->status) {
+		take_body(client, data, len);
+		return (long)len;
+	}
+	long used = ws_head_parse_response(&head, data, len, client->endpoint.options.max_head, &wrong);
+	if (used == WS_AGAIN)
+		return WS_AGAIN;
+	if (used < 0)
+		fail(client, wrong.why);
+	else if (head.status == 101)
+		take_101(client, &head, data, (size_t)used);
+	else if (head.status >= 200)
+		take_refusal(client, &head, data, (size_t)used);
+	return used;
+}
+
+static void on_opened(struct ws_connection *c)
+{
+	(void)c;
+}
+
+static void on_finished(struct ws_connection *c)
+{
+	struct ws_client *client = ws_client_of(c);
+	client->connection = NULL;
+	if (c->session.closing.opened)
+		return;
+	if (!client->why[0])
+		snprintf(client->why, sizeof client->why, "%s, before the handshake was answered", c->reason);
+	ws_loop_defer(client->endpoint.loop, &client->work);
+}
+
+/* ---- asking */
+
+static void on_connected(void *arg, int fd, const char *peer, const char *why)
+{
+	struct ws_client *client = arg;
+	uint64_t now = ws_loop_now(client->endpoint.loop);
+	stop_connecting(client);
+	if (fd < 0) {
+		fail(client, why);
+		return;
+	}
+	client->endpoint.options.handshake_timeout = client->deadline > now ? (uint32_t)(client->deadline - now) : 1;
+	client->connection = ws_connection_new(&client->endpoint, WS_CLIENT, fd, peer);
+	if (!client->connection) {
+		fail(client, "out of memory");
+		return;
+	}
+	struct iovec request = { client->request, client->request_len };
+	ws_transport_write(&client->connection->transport, &request, 1); /* its failure shows on the reading side */
+}
+
+static long write_request(struct ws_client *client, const struct ws_client_options *options)
+{
+	char list[1024];
+	size_t len = 0;
+	for (size_t i = 0; i < options->subprotocol_count && len < sizeof list; i++)
+		len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", options->subprotocols[i]);
+	if (len >= sizeof list)
+		return WS_ERROR_PROTOCOL;
+	const struct ws_client_request request = { options->resource, options->host, { list, len }, options->headers };
+	long size = ws_handshake_request(NULL, 0, &request, client->key);
+	if (size < 0)
+		return size;
+	client->request = malloc((size_t)size);
+	client->request_len = (size_t)size;
+	return client->request ? ws_handshake_request(client->request, (size_t)size, &request, client->key) : WS_ERROR_MEMORY;
+}
+
+static int make_key(struct ws_client *client)
+{
+	uint8_t nonce[16];
+	int e = ws_random_fill(client->endpoint.loop, nonce, sizeof nonce);
+	if (e == 0)
+		ws_handshake_key(nonce, client->key);
+	return e;
+}
+
+int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_session_pool *pool,
+                  const struct ws_client_options *options, const struct ws_connection_options *connection,
+                  const struct ws_connection_handler *events, const struct ws_client_handler *handler)
+{
+	struct ws_client *client = calloc(1, sizeof *client);
+	if (!client)
+		return WS_ERROR_MEMORY;
+	client->endpoint = (struct ws_endpoint){
+		.loop = loop,
+		.pool = pool,
+		.handler = events,
+		.on_opening = on_opening,
+		.on_opening_late = on_opening_late,
+		.on_opened = on_opened,
+		.on_finished = on_finished,
+		.options = *connection,
+	};
+	client->handler = handler;
+	client->options = *options;
+	client->work.run = on_work;
+	ws_timer_init(&client->timer, on_timer);
+	long e = make_key(client);
+	if (e == 0)
+		e = write_request(client, options);
+	if (e > 0)
+		e = ws_connector_new(&client->connector, loop, &options->target, on_connected, client);
+	if (e < 0) {
+		ws_client_free(client);
+		return (int)e;
+	}
+	client->deadline = ws_loop_now(loop) + options->timeout;
+	ws_timer_start(loop, &client->timer, client->deadline);
+	*out = client;
+	return 0;
+}
+
+void ws_client_free(struct ws_client *client)
+{
+	stop_connecting(client);
+	ws_loop_undefer(client->endpoint.loop, &client->work);
+	if (client->connection)
+		ws_connection_drop(client->connection);
+	free(client->request);
+	free(client->answer);
+	free(client);
+}
