@@ -17,8 +17,8 @@ const char ws_box_type[] = "moonsocket.websocket";
 struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
                           const char *peer)
 {
-	size_t peer_len = strlen(peer);
-	struct ws_box *box = lua_newuserdatauv(L, sizeof *box + head.len + peer_len, WS_VALUES);
+	size_t peer_len = strlen(peer), size = offsetof(struct ws_box, bytes) + head.len + peer_len;
+	struct ws_box *box = lua_newuserdatauv(L, size, WS_VALUES);
 	*box = (struct ws_box){
 		.owner = owner, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
 		.discard = owner->table && !(owner->has & 1u << WS_SLOT_MESSAGE),

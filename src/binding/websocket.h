@@ -30,17 +30,17 @@ struct ws_box {
 	struct ws_task *closing;          /* tasks in wait_closed() */
 	uint64_t id;
 	int anchor;
+	uint32_t subprotocol_at;          /* where it stands in the head */
+	uint32_t head_len;
+	uint16_t subprotocol_len;         /* 0: none was agreed on */
 	uint16_t holds;                   /* the open connection, every task of its own that waits, its attendant */
 	uint16_t final_code;              /* of one that has been collected */
 	uint16_t has;                     /* which handlers are set on ws itself: 1 << slot */
-	bool discard;                     /* messages that nobody wants are dropped */
-	bool ended;                       /* on_close has had its turn: the report is final */
-	bool close_told;                  /* an on_close has been called */
-	bool turned_away;                 /* authorize closed it: to the callback table it never opened */
+	bool discard : 1;                 /* messages that nobody wants are dropped */
+	bool ended : 1;                   /* on_close has had its turn: the report is final */
+	bool close_told : 1;              /* an on_close has been called */
+	bool turned_away : 1;             /* authorize closed it: to the callback table it never opened */
 	uint8_t peer_len;
-	uint16_t subprotocol_len;         /* 0: none was agreed on */
-	uint32_t subprotocol_at;          /* where it stands in the head */
-	uint32_t head_len;
 	char bytes[];                     /* the request's head, then the peer's address */
 };
 
