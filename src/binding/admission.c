@@ -48,11 +48,23 @@ static struct ws_box *new_box(struct ws_box_server *server, struct ws_connection
 
 /* ---- accepted */
 
+/* Whether the function on top of the stack has a second parameter: most handlers don't ask for the request. */
+static bool takes_request(lua_State *L)
+{
+	lua_Debug info;
+	lua_pushvalue(L, -1);
+	lua_getinfo(L, ">u", &info);
+	return info.nparams > 1 || info.isvararg;
+}
+
 static int push_open(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
 	ws_owner_push_handler(L, box->owner, WS_SLOT_OPEN);
+	bool request = takes_request(L);
 	ws_box_push(L, box);
+	if (!request)
+		return 1;
 	ws_request_push(L, -1);
 	return 2;
 }
