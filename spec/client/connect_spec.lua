@@ -80,6 +80,24 @@ describe("the request", function()
     assert.same({ "a=b; session=x=1" }, headers.cookie)
   end)
 
+  it("goes out whole, however large it is", function()
+    client_scene.play(function(s)
+      local value = ("0123456789abcdef"):rep(1 << 18)
+      local ws, _, _, request = s:meet(function(connection)
+        local pieces, tail = {}, ""
+        repeat
+          local piece = assert(connection:read(1)) .. connection:read(#connection.input)
+          pieces[#pieces + 1] = piece
+          tail = (tail .. piece):sub(-4)
+        until tail == "\r\n\r\n"
+        connection.input = table.concat(pieces)
+        return connection:upgrade()
+      end, { headers = { ["X-Large"] = value } })
+      assert.is_true(request.headers["x-large"][1] == value)
+      ws:terminate()
+    end)
+  end)
+
   it("has the subprotocols in their order", function()
     local headers = request_of({ subprotocols = { "v2.chat", "v1.chat" } }).headers
     assert.same({ "v2.chat, v1.chat" }, headers["sec-websocket-protocol"])
@@ -203,11 +221,14 @@ local function sized(status, body, extra)
   return response(status, ("Content-Length: %d\r\n%s"):format(#body, extra or ""), body)
 end
 
--- What connect returns where the server answers with what make(request) returns and leaves TCP open.
+-- What connect returns where the server answers with what make(request) returns and leaves TCP open: we end it.
 local function refusal(make, options)
   local ws, message, answer
   client_scene.play(function(s)
     ws, message, answer = s:meet(answering(make), options)
+    local rest, tcp = s.connections[1]:read_rest()
+    assert.equal("", rest)
+    assert.not_equal("timeout", tcp)
   end)
   assert.is_nil(ws)
   assert.is_string(message)
@@ -252,6 +273,16 @@ describe("a refusal is told with the server's response:", function()
     { "404 in chunks",
       response("404 Not Found", "Transfer-Encoding: chunked\r\n", "3\r\nnot\r\n5;x=y\r\n here\r\n0\r\n\r\n"),
       { "404" }, 404, "not here" },
+    { "404 in a chunk of 0xaB bytes, with trailers",
+      response("404 Not Found", "Transfer-Encoding: CHUNKED\r\n",
+        "00aB\r\n" .. ("x"):rep(171) .. "\r\n0;y\r\nA: b\r\n\r\n"),
+      { "404" }, 404, ("x"):rep(171) },
+    { "404 in no chunks", response("404 Not Found", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+      { "404" }, 404, "" },
+    { "404 in chunks that are none", response("404 Not Found", "Transfer-Encoding: chunked\r\n", "3\r\nnot\r\nx\r\n"),
+      { "404" }, 404, "not" },
+    { "404 in a chunk of too many bytes",
+      response("404 Not Found", "Transfer-Encoding: chunked\r\n", ("f"):rep(40) .. "\r\nx"), { "404" }, 404, "" },
     { "404, and a response behind it", sized("404 Not Found", "one") .. sized("200 OK", "two"), { "404" }, 404, "one" },
   }
   for _, case in ipairs(refusals) do
@@ -265,15 +296,20 @@ describe("a refusal is told with the server's response:", function()
   end
 
   it("byte by byte", function()
-    client_scene.play(function(s)
-      local ws, message, answer = s:meet(function(connection)
-        connection:read_request()
-        connection:drip(sized("401 Unauthorized", "who?"))
+    for _, bytes in ipairs {
+      sized("401 Unauthorized", "who?"),
+      response("401 Unauthorized", "Transfer-Encoding: chunked\r\n", "3\r\nwho\r\n1\r\n?\r\n0\r\n\r\n"),
+    } do
+      client_scene.play(function(s)
+        local ws, message, answer = s:meet(function(connection)
+          connection:read_request()
+          connection:drip(bytes)
+        end)
+        assert.is_nil(ws)
+        says(message, { "401" })
+        assert.same({ 401, "who?" }, { answer.status, answer.body })
       end)
-      assert.is_nil(ws)
-      says(message, { "401" })
-      assert.same({ 401, "who?" }, { answer.status, answer.body })
-    end)
+    end
   end)
 
   it("with a body up to the end of TCP", function()
@@ -290,22 +326,31 @@ describe("a refusal is told with the server's response:", function()
   end)
 
   it("with what came of a body that was cut off", function()
-    for how, cut in pairs { fin = raw_server.fin, timeout = function() end } do
-      client_scene.play(function(s)
-        local _, message, answer = s:meet(function(connection)
-          connection:read_request()
-          connection:send(response("401 Unauthorized", "Content-Length: 100\r\n", "who?"))
-          cut(connection)
-        end, { timeout = how == "timeout" and 0.1 or nil })
-        says(message, { "401" })
-        assert.same({ 401, "who?" }, { answer.status, answer.body }, how)
-      end)
+    for _, body in ipairs {
+      response("401 Unauthorized", "Content-Length: 100\r\n", "who?"),
+      response("401 Unauthorized", "Transfer-Encoding: chunked\r\n", "64\r\nwho?"),
+      response("401 Unauthorized", "Transfer-Encoding: chunked\r\n", "4\r\nwho?"),
+    } do
+      for how, cut in pairs { fin = raw_server.fin, timeout = function() end } do
+        client_scene.play(function(s)
+          local _, message, answer = s:meet(function(connection)
+            connection:read_request()
+            connection:send(body)
+            cut(connection)
+          end, { timeout = how == "timeout" and 0.05 or nil })
+          says(message, { "401" })
+          assert.same({ 401, "who?" }, { answer.status, answer.body }, how)
+        end)
+      end
     end
   end)
 
   it("with no more of its body than max_body", function()
     local body = ("0123456789abcdef"):rep(8192)
-    for _, bytes in ipairs { sized("503 Service Unavailable", body), response("503 Service Unavailable", "", body) } do
+    for _, bytes in ipairs {
+      sized("503 Service Unavailable", body), response("503 Service Unavailable", "", body),
+      response("503 Service Unavailable", "Transfer-Encoding: chunked\r\n", ("%x\r\n%s\r\n"):format(#body, body)),
+    } do
       local _, answer = refusal(function() return bytes end)
       assert.equal(body:sub(1, 65536), answer.body)
       _, answer = refusal(function() return bytes end, { max_body = 10 })
@@ -682,7 +727,7 @@ describe("connect raises the mistakes of its caller:", function()
       end)
       assert.is_false(ok)
       assert(message:find(case[2], 1, true), ("%q does not say %q"):format(message, case[2]))
-      assert.matches("^spec/client/connect_spec%.lua:%d+: ", message) -- the caller's line
+      assert.matches("connect_spec%.lua:%d+: connect: ", message) -- the caller's line
     end)
   end
 end)
