@@ -472,6 +472,7 @@ describe("a wrong answer is told in words:", function()
     it(case[1], function()
       local message, answer = refusal(case[2])
       says(message, case[3])
+      says(message, { "the server's answer" }) -- whose mistake it is
       assert.is_nil(answer)
     end)
   end
@@ -486,6 +487,7 @@ describe("a server that leaves before the connection is open is told of:", funct
     client_scene.play(function(s) ws, message, answer = s:meet(script) end)
     assert.is_nil(ws)
     assert.is_nil(answer)
+    assert.is_nil(message:find("Close frame", 1, true), message) -- there is no WebSocket yet
     return message
   end
 
@@ -539,7 +541,7 @@ describe("connect fails with nil and a message where", function()
       s.server:stop()
       local ws, message, answer = s:connect()
       assert.is_nil(ws)
-      says(message, { "refused" })
+      says(message, { "refused", "127.0.0.1:" .. s.server.port })
       assert.is_nil(answer)
     end)
   end)
@@ -548,7 +550,7 @@ describe("connect fails with nil and a message where", function()
     client_scene.play(function(s)
       local ws, message = s:connect(nil, "ws+unix:/nonexistent/a.sock:/")
       assert.is_nil(ws)
-      says(message, { "no such file" })
+      says(message, { "no such file", "/nonexistent/a.sock" })
     end)
   end)
 
