@@ -230,7 +230,7 @@ static void refused(void)
 	int held;
 	unsigned port = port_refusing(&held);
 	CHECK(!client_run(&client, "127.0.0.1", port, NULL));
-	CHECK(strcmp(client.why, "connection refused") == 0);
+	CHECK(strstr(client.why, ": " "connection refused") != NULL);
 	client_end(&client);
 	CHECK(!client_run(&client, "0.0.0.0", port, NULL));
 	client_end(&client);
@@ -378,7 +378,7 @@ static void unix_path(void)
 	char path[100], longer[200];
 	snprintf(path, sizeof path, "%s/socket", folder);
 	CHECK(!client_run(&client, NULL, 0, path));
-	CHECK(strcmp(client.why, "no such file or directory") == 0);
+	CHECK(strstr(client.why, ": " "no such file or directory") != NULL);
 	client_end(&client);
 	int listener = unix_listening(path, 4);
 	CHECK(client_run(&client, NULL, 0, path));
@@ -387,14 +387,14 @@ static void unix_path(void)
 	client_end(&client);
 	close(listener);
 	CHECK(!client_run(&client, NULL, 0, path)); /* left behind */
-	CHECK(strcmp(client.why, "connection refused") == 0);
+	CHECK(strstr(client.why, ": " "connection refused") != NULL);
 	client_end(&client);
 	unlink(path);
 	memset(longer, 'x', sizeof longer);
 	longer[sizeof longer - 1] = '\0';
-	CHECK(!client_run(&client, NULL, 0, longer) && strcmp(client.why, "file name too long") == 0);
+	CHECK(!client_run(&client, NULL, 0, longer) && strstr(client.why, ": file name too long") != NULL);
 	client_end(&client);
-	CHECK(!client_run(&client, NULL, 0, "") && strcmp(client.why, "no such file or directory") == 0);
+	CHECK(!client_run(&client, NULL, 0, "") && strstr(client.why, ": " "no such file or directory") != NULL);
 	client_end(&client);
 }
 
@@ -438,7 +438,7 @@ static void no_descriptor(void)
 	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
 	CHECK(!client_run(&client, "127.0.0.1", port, NULL));
 	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-	CHECK(strcmp(client.why, "too many open files") == 0);
+	CHECK(strstr(client.why, ": too many open files") != NULL);
 	client_end(&client);
 	close(held);
 }

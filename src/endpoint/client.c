@@ -57,6 +57,13 @@ static void on_work(struct ws_deferred *work)
 	});
 }
 
+static void fail_because(struct ws_client *client, const char *what, const char *why)
+{
+	char sentence[200];
+	snprintf(sentence, sizeof sentence, "%s: %s", what, why);
+	fail(client, sentence);
+}
+
 static void fail_late(struct ws_client *client, const char *what)
 {
 	char why[128];
@@ -83,7 +90,8 @@ static int append(struct ws_client *client, const char *data, size_t len)
 	char *grown = realloc(client->answer, client->answer_len + len + 1);
 	if (!grown)
 		return WS_ERROR_MEMORY;
-	memcpy(grown + client->answer_len, data, len);
+	if (len)
+		memcpy(grown + client->answer_len, data, len);
 	client->answer = grown;
 	client->answer_len += len;
 	return 0;
@@ -192,7 +200,7 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 	if (used == WS_AGAIN)
 		return WS_AGAIN;
 	if (used < 0)
-		fail(client, wrong.why);
+		fail_because(client, "the server's answer is not a valid HTTP response", wrong.why);
 	else if (head.status == 101)
 		take_101(client, &head, data, (size_t)used);
 	else if (head.status >= 200)

@@ -164,6 +164,8 @@ void ws_pump_error(struct ws_connection *c)
 
 static const char *eof_reason(const struct ws_connection *c)
 {
+	if (ws_connection_state(c) == WS_CONNECTING)
+		return "connection closed by the peer";
 	return c->session.closing.sent ? "connection closed by the peer before it answered our Close frame"
 	                               : "connection closed by the peer without a Close frame";
 }

@@ -104,15 +104,11 @@ static bool failure_known(const struct ws_connector *c, const struct attempt *a)
 	return false;
 }
 
-/* "connection refused", or "127.0.0.1:80: connection refused; [::1]:80: ..." with every kind named once. */
+/* "127.0.0.1:80: connection refused; [::1]:80: ...", every kind named once. */
 static void connector_explain(const struct ws_connector *c, char why[static WHY_SIZE])
 {
 	size_t len = 0;
 	why[0] = '\0';
-	if (c->count == 1) {
-		error_words(c->attempts[0].error, why, WHY_SIZE);
-		return;
-	}
 	for (size_t i = 0; i < c->count && len < WHY_SIZE; i++) {
 		const struct attempt *a = &c->attempts[i];
 		char address[WS_ADDRESS_SIZE], words[128];
