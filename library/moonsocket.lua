@@ -431,7 +431,7 @@ function Server:on_error(fn) end
 ---@class moonsocket.ShutdownOptions
 ---@field code? integer (default 1001)
 ---@field reason? string (default "") at most 123 bytes of UTF-8
----@field drain? number (default 10) seconds until those that are left are terminated
+---@field drain? number (default 10) seconds, from the end of the spread, until those that are left are terminated
 ---@field spread? number (default 0) seconds over which the Close frames are spread, lest all come back at once
 
 ---@class moonsocket.Stats

@@ -253,6 +253,16 @@ local refused = {
 }
 
 describe("a refused handshake", function()
+  it("by HEAD is told so in a head alone", function() -- RFC 9110 section 9.3.2
+    scene.play({}, function(s)
+      local p = s:connect()
+      p:send((peer.request():gsub("^GET", "HEAD")))
+      local answer, how = p:read_rest()
+      assert.matches("^HTTP/1%.1 405 .*\r\nContent%-Length: %d%d+\r\n.*\r\n\r\n$", answer)
+      assert.equal("fin", how)
+    end)
+  end)
+
   it("is told why, to the last byte, and TCP ends with FIN", function()
     scene.play({}, function(s)
       for _, case in ipairs(refused) do

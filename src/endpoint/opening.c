@@ -13,40 +13,27 @@ static struct ws_slice text_slice(const char *text)
 	return (struct ws_slice){ text, strlen(text) };
 }
 
-static long refuse(struct ws_connection *c, const struct ws_refusal *refusal)
-{
-	ws_opening_refuse(c, refusal->status, "", text_slice(refusal->why));
-	return WS_ERROR_PROTOCOL;
-}
-
-long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
-{
-	struct ws_head head;
-	struct ws_refusal refusal;
-	struct ws_slice key;
-	long used = ws_head_parse_request(&head, data, len, c->endpoint->options.max_head, &refusal);
-	if (used == WS_AGAIN)
-		return WS_AGAIN;
-	if (used < 0 || ws_handshake_check(&head, &key, &refusal) != 0)
-		return refuse(c, &refusal);
-	c->deciding = true;
-	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
-	free(c->peer);
-	c->peer = NULL;
-	return used;
-}
-
 static int write_bytes(struct ws_connection *c, char *bytes, long size)
 {
 	struct iovec part = { bytes, (size_t)size };
 	return ws_transport_write(&c->transport, &part, 1);
 }
 
+/* From here on the peer is only waited for: lingering close. */
+static void end_refused(struct ws_connection *c, unsigned status)
+{
+	c->deciding = false;
+	c->refused = (uint16_t)status;
+	c->deadline = ws_connection_now(c) + WS_LINGER_MS;
+	ws_transport_end(&c->transport);
+}
+
 /*
  * A page of any size is allowed as the body: written to the heap where it doesn't fit. Header lines that cannot be
  * sent (somebody else's text in them, perhaps) must not go out, nor may the peer go without an answer.
  */
-void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
+static void write_refusal(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body,
+                          bool head_only)
 {
 	char small[1024], *out = small;
 	long size = ws_handshake_refusal(out, sizeof small, status, headers, body);
@@ -62,13 +49,40 @@ void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *hea
 			ws_handshake_refusal(out, (size_t)size, status, headers, body);
 	}
 	if (out && size > 0)
-		write_bytes(c, out, size);
+		write_bytes(c, out, head_only ? size - (long)body.len : size);
 	if (out != small)
 		free(out);
-	c->deciding = false;
-	c->refused = (uint16_t)status;
-	c->deadline = ws_loop_now(c->endpoint->loop) + WS_LINGER_MS;
-	ws_transport_end(&c->transport);
+	end_refused(c, status);
+}
+
+void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
+{
+	write_refusal(c, status, headers, body, false);
+}
+
+static long refuse(struct ws_connection *c, const struct ws_refusal *refusal, bool head_only)
+{
+	write_refusal(c, refusal->status, "", text_slice(refusal->why), head_only);
+	return WS_ERROR_PROTOCOL;
+}
+
+long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
+{
+	struct ws_head head;
+	struct ws_refusal refusal;
+	struct ws_slice key;
+	long used = ws_head_parse_request(&head, data, len, c->endpoint->options.max_head, &refusal);
+	if (used == WS_AGAIN)
+		return WS_AGAIN;
+	if (used < 0)
+		return refuse(c, &refusal, false);
+	if (ws_handshake_check(&head, &key, &refusal) != 0) /* RFC 9110 section 9.3.2: no body in the answer to HEAD */
+		return refuse(c, &refusal, ws_slice_is(head.method, "HEAD"));
+	c->deciding = true;
+	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
+	free(c->peer);
+	c->peer = NULL;
+	return used;
 }
 
 int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
