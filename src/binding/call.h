@@ -48,6 +48,7 @@ struct ws_task {
 	void *waits_for;
 	lua_KFunction k;        /* of the present wait: what comes after it */
 	const void *woken_with; /* ws_task_wake's, during the resumption; NULL after a time-out */
+	int grace;              /* turns that are left after the time is up */
 	bool waiting;
 	bool has_waited;        /* since it started: whoever started it has gone on meanwhile */
 };
