@@ -8,7 +8,9 @@ local PLAYER = [[
 local starve, raw = require "starve", require "raw"
 require "moonsocket.core" -- stays loaded when the states that starve are closed
 local count, step, from_the_start = %d, %d, %s
-local chunk = assert(io.open "spec/support/hungry.lua"):read "a"
+local file = assert(io.open "spec/support/hungry.lua")
+local chunk = file:read "a"
+file:close()
 local descriptors = raw.descriptors()
 local _, unharmed, allocations = starve.play(chunk, 1, 0, from_the_start)
 local plays = 0
