@@ -9,7 +9,7 @@
 
 enum {
 	IDLE_TASKS = 64, /* a coroutine is about 1 KiB */
-	GRACE_TURNS = 2  /* in which what has come before the time was up is found: a wait of 0 s asks for just that */
+	GRACE_TURNS = 2  /* in which what has come before the time was up is found, and everybody else has a turn */
 };
 
 static int reset_thread(lua_State *L, lua_State *from)
@@ -305,7 +305,7 @@ static void wait_end(struct ws_task *task)
 static void on_timeout(struct ws_timer *timer)
 {
 	struct ws_task *task = (struct ws_task *)((char *)timer - offsetof(struct ws_task, timer));
-	if (task->cancel && task->grace > 0) {
+	if (task->grace > 0) {
 		task->grace--;
 		ws_timer_start(task->ctx->loop, timer, 0);
 		return;
@@ -331,7 +331,7 @@ int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*canc
 	task->cancel = cancel;
 	task->waits_for = waits_for;
 	task->k = k;
-	task->grace = GRACE_TURNS;
+	task->grace = cancel || seconds == 0 ? GRACE_TURNS : 0;
 	ws_loop_hold(task->ctx->loop);
 	if (seconds >= 0)
 		ws_timer_start(task->ctx->loop, &task->timer, ws_context_due(task->ctx, seconds));

@@ -6,6 +6,11 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 struct ws_watch {
 	struct event event;
@@ -21,17 +26,37 @@ static void watch_ready(evutil_socket_t fd, short what, void *arg)
 	watch->on_ready(watch->arg); /* may free the watch */
 }
 
-/* epoll refuses files and folders, and libevent would say so on stderr. */
+#ifdef __linux__
+
+static bool epoll_takes(int fd)
+{
+	struct epoll_event nothing = { .events = 0 };
+	int probe = epoll_create1(EPOLL_CLOEXEC);
+	bool takes = probe >= 0 && epoll_ctl(probe, EPOLL_CTL_ADD, fd, &nothing) == 0;
+	int failure = errno;
+	if (probe >= 0)
+		close(probe);
+	errno = failure;
+	return takes;
+}
+
+#else
+
+static bool epoll_takes(int fd)
+{
+	(void)fd;
+	return true;
+}
+
+#endif
+
+/* epoll refuses files, folders and devices such as /dev/null, and libevent would say so on stderr. */
 static bool watch_possible(int fd)
 {
 	struct stat status;
 	if (fstat(fd, &status) != 0)
 		return false;
-	if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) {
-		errno = EPERM;
-		return false;
-	}
-	return true;
+	return S_ISSOCK(status.st_mode) || S_ISFIFO(status.st_mode) || epoll_takes(fd);
 }
 
 struct ws_watch *ws_watch_new(struct ws_loop *loop, int fd, bool write, void (*on_ready)(void *arg),
