@@ -131,7 +131,7 @@ function moonsocket.run(what)
   local settings = options.check("run", not starts and what or nil, options.run, 3)
   if starts then core.go(what) end
   local traps = settings.signals and trap_signals() or {}
-  core.run()
+  core.run(#traps > 0)
   for _, trap in ipairs(traps) do trap:cancel() end
 end
 

@@ -365,6 +365,16 @@ static void block_finished(struct ws_task *task, bool ok)
 		b->results = 0;
 }
 
+/* It waits, and nobody waits for it any more. */
+static void abandon(struct ws_task *task)
+{
+	if (task->cancel)
+		task->cancel(task);
+	wait_end(task);
+	reset_thread(task->L, task->ctx->current);
+	task_give(task);
+}
+
 int ws_call_block(lua_State *L, lua_CFunction fn)
 {
 	struct ws_context *ctx = ws_context_of(L);
@@ -377,9 +387,10 @@ int ws_call_block(lua_State *L, lua_CFunction fn)
 	lua_xmove(L, task->L, arguments);
 	task_resume(task, arguments);
 	while (b.results < 0) {
-		if (ws_context_turn(ctx, L, -1) != 0) {
-			task->call.finished = NULL;
-			return luaL_error(L, "the event loop failed: %s", strerror(errno));
+		int e = ws_context_turn(ctx, L, ws_context_patience());
+		if (b.results < 0 && (e != 0 || !ws_context_run_hook(L))) {
+			abandon(task);
+			return e ? luaL_error(L, "the event loop failed: %s", strerror(errno)) : lua_error(L);
 		}
 	}
 	return b.ok ? b.results : lua_error(L);

@@ -2,6 +2,7 @@
 #include "binding/context.h"
 
 #include <lauxlib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,8 @@
 #include "binding/client.h"
 #include "binding/server.h"
 #include "error.h"
+
+enum { HOOK_TICK_MS = 200 };
 
 static const char context_key = 0;
 
@@ -96,6 +99,29 @@ struct ws_context *ws_context_open(lua_State *L)
 		luaL_error(L, "moonsocket has no event loop: out of memory or of file descriptors");
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
 	return ctx;
+}
+
+int64_t ws_context_patience(void)
+{
+	struct sigaction answer;
+	bool somebody_answers = sigaction(SIGINT, NULL, &answer) == 0 && answer.sa_handler != SIG_DFL &&
+	                        answer.sa_handler != SIG_IGN;
+	return somebody_answers ? HOOK_TICK_MS : -1;
+}
+
+static int nothing(lua_State *L)
+{
+	(void)L;
+	return 0;
+}
+
+/* Any call will do. */
+bool ws_context_run_hook(lua_State *L)
+{
+	if (!lua_gethook(L))
+		return true;
+	lua_pushcfunction(L, nothing);
+	return lua_pcall(L, 0, 0, 0) == LUA_OK;
 }
 
 int ws_context_turn(struct ws_context *ctx, lua_State *L, int64_t timeout_ms)

@@ -51,6 +51,13 @@ uint64_t ws_context_due(const struct ws_context *ctx, double seconds);
 /* The state is being closed: every open connection ends, its on_close included. Repeatable. */
 void ws_context_end(struct ws_context *ctx);
 
+/*
+ * How long a turn that waits at top level may last (ms; negative: for ever) so that the interpreter's answer to Ctrl-C,
+ * a hook, gets its chance: ws_context_run_hook calls a hook of L's that is set. False: it raised, the error is on top.
+ */
+int64_t ws_context_patience(void);
+bool ws_context_run_hook(lua_State *L);
+
 /* One turn of the loop, called from L. 0 or WS_ERROR_SYSTEM. Not to be called while it is running. */
 int ws_context_turn(struct ws_context *ctx, lua_State *L, int64_t timeout_ms);
 

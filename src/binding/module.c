@@ -27,15 +27,19 @@ static int module_may_run(lua_State *L)
 	return lua_isboolean(L, -1) ? 1 : 2;
 }
 
-/* run(): until nothing is left, or stop(). After may_run. */
+/* run(trapped): until nothing is left, or stop(). After may_run. trapped: Ctrl-C is a signal of the loop's. */
 static int module_run(lua_State *L)
 {
 	struct ws_context *ctx = ws_context_of(L);
+	int64_t patience = lua_toboolean(L, 1) ? -1 : ws_context_patience();
 	ctx->stopped = false;
 	ctx->ran = true;
-	while (!ctx->stopped && ws_loop_held(ctx->loop) > 0)
-		if (ws_context_turn(ctx, L, -1) != 0)
+	while (!ctx->stopped && ws_loop_held(ctx->loop) > 0) {
+		if (ws_context_turn(ctx, L, patience) != 0)
 			return luaL_error(L, "run: the event loop failed: %s", strerror(errno));
+		if (!ws_context_run_hook(L))
+			return lua_error(L);
+	}
 	return 0;
 }
 
