@@ -25,6 +25,7 @@ external_dependencies = {
   LIBEVENT = { header = "event2/event.h", library = "event_core" },
   LIBEVENT_EXTRA = { header = "event2/dns.h", library = "event_extra" },
   OPENSSL = { header = "openssl/evp.h", library = "crypto" },
+  OPENSSL_SSL = { header = "openssl/ssl.h", library = "ssl" },
 }
 
 build = {
@@ -52,6 +53,7 @@ build = {
         "src/binding/request.c",
         "src/binding/server.c",
         "src/binding/timer.c",
+        "src/binding/tls.c",
         "src/binding/websocket.c",
         "src/endpoint/client.c",
         "src/endpoint/connection.c",
@@ -62,6 +64,7 @@ build = {
         "src/endpoint/pump.c",
         "src/endpoint/server.c",
         "src/net/address.c",
+        "src/net/chunk.c",
         "src/net/connector.c",
         "src/net/listener.c",
         "src/net/loop.c",
@@ -69,6 +72,7 @@ build = {
         "src/net/resolver.c",
         "src/net/signal.c",
         "src/net/timer.c",
+        "src/net/tls.c",
         "src/net/transport.c",
         "src/net/watch.c",
         "src/protocol/chunked.c",
@@ -83,9 +87,22 @@ build = {
         "src/protocol/session.c",
         "src/protocol/utf8.c",
       },
-      incdirs = { "src", "$(WSLAY_INCDIR)", "$(LIBEVENT_INCDIR)", "$(LIBEVENT_EXTRA_INCDIR)", "$(OPENSSL_INCDIR)" },
-      libdirs = { "$(WSLAY_LIBDIR)", "$(LIBEVENT_LIBDIR)", "$(LIBEVENT_EXTRA_LIBDIR)", "$(OPENSSL_LIBDIR)" },
-      libraries = { "wslay", "event_extra", "event_core", "crypto" },
+      incdirs = {
+        "src",
+        "$(WSLAY_INCDIR)",
+        "$(LIBEVENT_INCDIR)",
+        "$(LIBEVENT_EXTRA_INCDIR)",
+        "$(OPENSSL_INCDIR)",
+        "$(OPENSSL_SSL_INCDIR)",
+      },
+      libdirs = {
+        "$(WSLAY_LIBDIR)",
+        "$(LIBEVENT_LIBDIR)",
+        "$(LIBEVENT_EXTRA_LIBDIR)",
+        "$(OPENSSL_LIBDIR)",
+        "$(OPENSSL_SSL_LIBDIR)",
+      },
+      libraries = { "wslay", "event_extra", "event_core", "ssl", "crypto" },
     },
   },
 }

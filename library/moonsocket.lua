@@ -45,7 +45,7 @@ function moonsocket.serve(address, handler, options) end
 
 ---Connects to a server. Waits until the connection is open, or has failed to.
 ---
----A URL is one of: `"ws://host:port/path?query"`, `"ws+unix:/path/to.sock:/path"`. A user and
+---A URL is one of: `"ws://host:port/path?query"`, `"wss://..."`, `"ws+unix:/path/to.sock:/path"`. A user and
 ---password in it are sent as Basic authorization. Redirects are not followed; the response says where they lead.
 ---
 ---Nobody gets the connection's messages before `on_message` is set or `receive` is called, and none is lost.
@@ -155,6 +155,14 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field drain? fun(ws: moonsocket.WebSocket)
 ---@field error? fun(ws: moonsocket.WebSocket, message: string, traceback: string)
 
+---Certificates, as the path of a file or as PEM itself.
+---@class moonsocket.Tls
+---@field cert? string our own chain, the leaf first. A server needs one
+---@field key? string its key, without a password
+---@field ca? string whom we trust instead of the system's store
+---@field verify? boolean (default true for a client, false for a server) the peer must have a certificate that we trust
+---@field server_name? string (default the URL's host) a client: the name or address that the certificate must have
+
 ---Of every connection, whoever began it.
 ---@class moonsocket.ConnectionOptions
 ---
@@ -193,6 +201,10 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default none) Subprotocols that we speak. The server chooses the first one of the client's list that is also among
 ---its own: ws.subprotocol.
 ---@field subprotocols? string[]
+---
+---(default none) TLS 1.2 and later. A server speaks it with every client (wss://), and can change its certificate with
+---server:reload_tls. A client speaks it with wss:// URLs; none: it trusts the system's store and shows no certificate.
+---@field tls? moonsocket.Tls
 
 ---@class moonsocket.ServerOptions: moonsocket.ConnectionOptions
 ---
@@ -417,6 +429,13 @@ function Server:broadcast(message, kind) end
 ---@return integer closed connections that were closed by a closing handshake
 ---@return integer aborted connections that were not
 function Server:shutdown(options) end
+
+---Gives connections from now on another certificate; those that are open keep theirs. What cannot be used changes
+---nothing.
+---@param tls moonsocket.Tls
+---@return boolean? ok
+---@return string? message
+function Server:reload_tls(tls) end
 
 ---Counters since the start.
 ---@return moonsocket.Stats

@@ -60,9 +60,23 @@ function moonsocket.serve(where, handler, given)
   config.handlers, config.table = handlers_of(handler, 3)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
+  if config.tls then
+    config.context, wrong = core.tls(config.tls, true)
+    if not config.context then return nil, "cannot use the option tls: " .. wrong end
+  end
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
   return server
+end
+
+-- Reading the system's store takes milliseconds: it is done once.
+local default_tls
+
+local function client_tls(given)
+  if given then return core.tls(given, false) end
+  local wrong
+  if not default_tls then default_tls, wrong = core.tls({}, false) end
+  return default_tls, wrong
 end
 
 --- Connects to a server; waits until the connection is open or has failed.
@@ -73,7 +87,11 @@ function moonsocket.connect(where, given)
   local config = options.check("connect", given, options.client, 3)
   local target, wrong = url.parse(where)
   if not target then error("connect: " .. wrong, 2) end
-  if target.scheme == "wss" then return nil, "wss:// needs TLS, which this version does not have yet" end
+  if target.scheme == "wss" then
+    config.context, wrong = client_tls(config.tls)
+    if not config.context then return nil, "cannot use the option tls: " .. wrong end
+    config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
+  end
   config.host, config.port, config.path = target.host, target.port or 0, target.path
   config.resource, config.host_header = target.target, target.host_header
   config.header_lines, wrong = headers.request(config.headers, config.cookies, target.authorization)

@@ -63,7 +63,7 @@ describe("a folder of src/", function()
     binding = set("binding", "endpoint", "protocol"),
   }
   -- Time and readiness, which Lua programs get as well, need no endpoint between.
-  local also = { binding = set("net/loop.h", "net/timer.h", "net/signal.h", "net/watch.h") }
+  local also = { binding = set("net/loop.h", "net/timer.h", "net/signal.h", "net/watch.h", "net/tls.h") }
 
   it("is one of those that have a rule", function()
     local known = {}
@@ -104,7 +104,9 @@ describe("a foreign library", function()
   -- Of the path of whoever includes it.
   local rooms = {
     { "^wslay/", "^src/protocol/frame%.[ch]$" },
-    { "^openssl/", "^src/protocol/handshake%.[ch]$" },
+    { "^openssl/evp", "^src/protocol/handshake%.[ch]$" },
+    { "^openssl/[^e]", "^src/net/tls%.[ch]$" },
+    { "^openssl/err", "^src/net/tls%.[ch]$" },
     { "^event2?/", "^src/net/" },
     { "^event%.h$", "^src/net/" },
     { "^zlib%.h$", "^src/protocol/deflate%.[ch]$" },

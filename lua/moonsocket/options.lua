@@ -72,6 +72,10 @@ local function origins(value)
   return '"*", a list of origins or a function expected, got ' .. tostring(value)
 end
 
+local function tls(value)
+  if type(value) ~= "table" then return "a table { cert =, key =, ... } expected, got " .. tostring(value) end
+end
+
 -- name -> { default, check }; check returns what is wrong, or nil. These are every connection's.
 local connection = {
   max_message = { 1 * MiB, bytes(1) },
@@ -84,6 +88,7 @@ local connection = {
   idle_timeout = { 0, seconds(0) },
   close_timeout = { 5, seconds(0.001) },
   subprotocols = { nil, tokens },
+  tls = { nil, tls },
 }
 
 local function of_a_connection(rows)

@@ -8,6 +8,7 @@
 
 #include "binding/options.h"
 #include "binding/request.h"
+#include "binding/tls.h"
 #include "binding/websocket.h"
 #include "error.h"
 
@@ -166,6 +167,8 @@ static struct ws_client_options client_options(lua_State *L, const struct ws_box
 		.headers = ws_option_string(L, "header_lines"),
 		.subprotocols = box->subprotocols.list,
 		.subprotocol_count = box->subprotocols.count,
+		.tls = ws_tls_option(L, "context"),
+		.tls_host = ws_option_string(L, "server_name"),
 		.timeout = ws_option_ms(L, "timeout"),
 		.max_body = (size_t)ws_option_integer(L, "max_body"),
 	};

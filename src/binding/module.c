@@ -10,6 +10,7 @@
 #include "binding/request.h"
 #include "binding/server.h"
 #include "binding/timer.h"
+#include "binding/tls.h"
 #include "binding/websocket.h"
 #include "protocol/code.h"
 
@@ -109,6 +110,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
 		{ "connect", ws_module_connect },
+		{ "tls", ws_module_tls },
 		{ "servers", ws_box_server_list },
 		{ "clients", ws_box_client_list },
 		{ "may_run", module_may_run },
@@ -131,6 +133,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_box_server_register(L);
 	ws_box_register(L);
 	ws_timer_register(L);
+	ws_tls_register(L);
 	luaL_newlib(L, functions);
 	push_codes(L);
 	lua_setfield(L, -2, "codes");

@@ -7,6 +7,7 @@
 
 #include "binding/box.h"
 #include "binding/options.h"
+#include "binding/tls.h"
 #include "binding/websocket.h"
 #include "error.h"
 #include "protocol/code.h"
@@ -134,6 +135,7 @@ int ws_box_server_listen(lua_State *L)
 	strcpy(box->address, ws_listener_address(listener));
 	box->port = ws_listener_port(listener);
 	box->owner.server->user = box;
+	ws_server_set_tls(box->owner.server, ws_tls_option(L, "context"));
 	box->owner.server->on_shutdown = on_shutdown;
 	link_box(box);
 	return 1;
@@ -300,6 +302,20 @@ static int server_shutdown(lua_State *L)
 	return wait_for_shutdown(L);
 }
 
+/* reload_tls{...} -> true | nil, message: connections from now on get the new certificate; what is wrong changes nothing */
+static int server_reload_tls(lua_State *L)
+{
+	struct ws_box_server *box = check_server(L);
+	luaL_argcheck(L, box->owner.server->endpoint.tls, 1, "the server was started without tls");
+	struct ws_tls_context *context = ws_tls_make(L, 2, true);
+	if (!context)
+		return 2;
+	ws_server_set_tls(box->owner.server, context);
+	ws_tls_context_release(context);
+	lua_pushboolean(L, true);
+	return 1;
+}
+
 /* ---- stats */
 
 static void set_count(lua_State *L, const char *name, uint64_t n)
@@ -394,6 +410,7 @@ void ws_box_server_register(lua_State *L)
 		{ "broadcast", server_broadcast },
 		{ "on_error", server_on_error },
 		{ "shutdown", server_shutdown },
+		{ "reload_tls", server_reload_tls },
 		{ "stats", server_stats },
 		{ NULL, NULL },
 	};

@@ -198,8 +198,9 @@ void ws_box_push_info(lua_State *L, const struct ws_box *box)
 	lua_setfield(L, -2, "by");
 	set_code(L, "sent", report.sent);
 	set_code(L, "received", report.received);
-	if (box->connection->transport.error) {
-		lua_pushstring(L, strerror(box->connection->transport.error));
+	const char *error = ws_transport_error(&box->connection->transport);
+	if (error) {
+		lua_pushstring(L, error);
 		lua_setfield(L, -2, "error");
 	}
 }

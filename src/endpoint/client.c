@@ -291,8 +291,13 @@ int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_sessio
 	client->handler = handler;
 	client->options = *options;
 	client->work.run = on_work;
+	if (options->tls) {
+		ws_tls_context_hold(options->tls);
+		client->endpoint.tls = options->tls;
+		client->endpoint.tls_host = client->tls_host = strdup(options->tls_host);
+	}
 	ws_timer_init(&client->timer, on_timer);
-	long e = make_key(client);
+	long e = options->tls && !client->tls_host ? WS_ERROR_MEMORY : make_key(client);
 	if (e == 0)
 		e = write_request(client, options);
 	if (e > 0)
@@ -313,6 +318,8 @@ void ws_client_free(struct ws_client *client)
 	ws_loop_undefer(client->endpoint.loop, &client->work);
 	if (client->connection)
 		ws_connection_drop(client->connection);
+	ws_tls_context_release(client->endpoint.tls);
+	free(client->tls_host);
 	free(client->request);
 	free(client->answer);
 	free(client);

@@ -19,6 +19,8 @@ struct ws_client_options {
 	const char *headers;           /* further header lines, each with its CRLF, or "" */
 	const char *const *subprotocols;
 	size_t subprotocol_count;
+	struct ws_tls_context *tls;    /* held; NULL: in the clear */
+	const char *tls_host;          /* the name or address that the certificate must have */
 	uint32_t timeout;              /* ms for all of it */
 	size_t max_body;               /* of a refusal: so much of it is kept */
 };
@@ -50,6 +52,7 @@ struct ws_client {
 	struct ws_deferred work;           /* on_failed */
 	uint64_t deadline;                 /* ms */
 	void *user;
+	char *tls_host;
 	char *request;                     /* its head as it is sent */
 	size_t request_len;
 	char key[WS_HANDSHAKE_KEY];

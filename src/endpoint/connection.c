@@ -138,6 +138,7 @@ static void on_ended(struct ws_transport *t)
 static void connection_free(struct ws_connection *c)
 {
 	ws_ending_free_reason(c);
+	ws_transport_free(&c->transport);
 	free(c->peer);
 	free(c);
 }
@@ -185,7 +186,8 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 	c->rtt = -1;
 	ws_session_init(&c->session, endpoint->pool, role, endpoint->options.max_message);
 	ws_timer_init(&c->timer, on_timer);
-	if (ws_transport_init(&c->transport, endpoint->loop, fd, &handler) != 0) {
+	if (ws_transport_init(&c->transport, endpoint->loop, fd, &handler) != 0 ||
+	    (endpoint->tls && ws_transport_secure(&c->transport, endpoint->tls, endpoint->tls_host) != 0)) {
 		connection_free(c);
 		return NULL;
 	}

@@ -157,13 +157,16 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 void ws_pump_error(struct ws_connection *c)
 {
 	char why[WS_WHY_SIZE];
-	snprintf(why, sizeof why, "%s", strerror(c->transport.error));
-	why[0] = (char)tolower((unsigned char)why[0]);
+	snprintf(why, sizeof why, "%s", ws_transport_error(&c->transport));
+	if (!isupper((unsigned char)why[1])) /* "TLS failed" stays */
+		why[0] = (char)tolower((unsigned char)why[0]);
 	ws_ending_step_why(c, WS_CLOSING_ERROR, 0, why);
 }
 
 static const char *eof_reason(const struct ws_connection *c)
 {
+	if (c->transport.truncated) /* RFC 8446 section 6.1: nobody knows whether that was all */
+		return "TLS connection cut off";
 	if (ws_connection_state(c) == WS_CONNECTING)
 		return "connection closed by the peer";
 	return c->session.closing.sent ? "connection closed by the peer before it answered our Close frame"

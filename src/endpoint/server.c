@@ -250,6 +250,14 @@ const char *ws_server_full(const struct ws_server *server)
 	return full ? "the server has all the connections it may have" : NULL;
 }
 
+void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls)
+{
+	if (tls)
+		ws_tls_context_hold(tls);
+	ws_tls_context_release(server->endpoint.tls);
+	server->endpoint.tls = tls;
+}
+
 void ws_server_free(struct ws_server *server)
 {
 	if (!server)
@@ -266,5 +274,6 @@ void ws_server_free(struct ws_server *server)
 	free(server->closed.rows);
 	free(server->closed_by.rows);
 	free(server->refused.rows);
+	ws_tls_context_release(server->endpoint.tls);
 	free(server);
 }

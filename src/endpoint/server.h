@@ -71,6 +71,9 @@ void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdow
 /* Why a new connection is to be refused with 503; NULL: it is not. Static. */
 const char *ws_server_full(const struct ws_server *server);
 
+/* For connections from now on; the context is held. NULL: in the clear. */
+void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls);
+
 /* Drops all connections, whoever holds them, and frees the server; nothing is called back any more. NULL is allowed. */
 void ws_server_free(struct ws_server *server);
 

@@ -20,9 +20,6 @@
 #include "net/loop_private.h"
 
 enum {
-	CHUNK_FIRST = 4096,       /* including its head; a turn's small messages fit */
-	CHUNK_POOLED = 64 * 1024, /* larger ones go back to malloc */
-	CHUNKS_POOLED = 64,       /* at most 4 MiB lie idle */
 	DNS_LOOK_MS = 100,        /* evdns waits for answers with timers that libevent does not show */
 	DAY_MS = 24 * 60 * 60 * 1000
 };
@@ -98,6 +95,7 @@ void ws_loop_free(struct ws_loop *loop)
 	chunks_free(loop->pool);
 	chunks_free(loop->parked);
 	free(loop->receive_buffer);
+	free(loop->plain_buffer);
 	free(loop);
 	errno = saved;
 }
@@ -222,6 +220,13 @@ size_t ws_loop_held(const struct ws_loop *loop)
 	return loop->held;
 }
 
+uint8_t *ws_loop_plain_buffer(struct ws_loop *loop)
+{
+	if (loop->plain_buffer == NULL)
+		loop->plain_buffer = malloc(WS_LOOP_PLAIN_SIZE);
+	return loop->plain_buffer;
+}
+
 uint8_t *ws_loop_receive_buffer(struct ws_loop *loop)
 {
 	return loop->receive_buffer;
@@ -314,42 +319,3 @@ int ws_loop_descriptor(const struct ws_loop *loop)
 }
 
 #endif
-
-struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size)
-{
-	struct ws_chunk *chunk = loop->pool;
-	if (chunk != NULL && chunk->size >= size) {
-		loop->pool = chunk->next;
-		loop->pooled--;
-		return chunk;
-	}
-	if (size > SIZE_MAX / 4)
-		return NULL;
-	size_t whole = CHUNK_FIRST;
-	while (whole - sizeof *chunk < size)
-		whole *= 2;
-	chunk = malloc(whole);
-	if (chunk == NULL)
-		return NULL;
-	chunk->size = whole - sizeof *chunk;
-	chunk->from = chunk->to = 0;
-	return chunk;
-}
-
-void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk)
-{
-	if (loop->pooled >= CHUNKS_POOLED || chunk->size > CHUNK_POOLED) {
-		free(chunk);
-		return;
-	}
-	chunk->from = chunk->to = 0;
-	chunk->next = loop->pool;
-	loop->pool = chunk;
-	loop->pooled++;
-}
-
-void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk)
-{
-	chunk->next = loop->parked;
-	loop->parked = chunk;
-}

@@ -12,7 +12,7 @@ struct event_base;
 struct ws_loop;
 
 /* 512 KiB: one recv takes what a fast peer has sent meanwhile. Only the pages in use are resident. */
-enum { WS_LOOP_RECEIVE_SIZE = 512 * 1024 };
+enum { WS_LOOP_RECEIVE_SIZE = 512 * 1024, WS_LOOP_PLAIN_SIZE = WS_LOOP_RECEIVE_SIZE + 32 * 1024 };
 
 /* Work for the end of the turn. Embedded in what it works on; zero it before its first use. */
 struct ws_deferred {
@@ -52,6 +52,9 @@ size_t ws_loop_held(const struct ws_loop *loop);
 
 /* The buffer that every recv of this loop goes to; its content lives until the next one. */
 uint8_t *ws_loop_receive_buffer(struct ws_loop *loop);
+
+/* The same for what TLS has decrypted, with room for one record more; made when it is first asked for. NULL: no memory. */
+uint8_t *ws_loop_plain_buffer(struct ws_loop *loop);
 
 /* For net/ alone. */
 struct event_base *ws_loop_base(struct ws_loop *loop);

@@ -3,6 +3,7 @@
 #define WS_NET_LOOP_PRIVATE_H
 
 #include <event2/event_struct.h>
+#include <sys/uio.h>
 
 #include "net/loop.h"
 #include "net/timer.h"
@@ -58,6 +59,7 @@ struct ws_loop {
 	struct ws_chunk *pool, *parked;
 	unsigned pooled;
 	uint8_t *receive_buffer;
+	uint8_t *plain_buffer; /* NULL: no TLS yet */
 	struct evdns_base *dns;      /* NULL: nobody asks */
 	size_t dns_awaited;          /* answers that somebody waits for */
 	size_t dns_queries;          /* those, and the canceled ones, of which evdns still has to call back */
@@ -68,6 +70,12 @@ struct ws_loop {
 /* An empty chunk of at least size bytes, or NULL: out of memory. */
 struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size);
 void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk);
+
+/* Makes room for len more bytes behind those that are in it; *chunk may be NULL, and may change. 0 or WS_ERROR_MEMORY. */
+int ws_chunk_reserve(struct ws_loop *loop, struct ws_chunk **chunk, size_t len);
+
+/* Puts the parts, but for their first skip bytes, behind what is in it; there must be room. */
+void ws_chunk_append(struct ws_chunk *chunk, const struct iovec *parts, int count, size_t skip);
 
 /* Gives it back when the next turn begins: somebody may still be looking at its bytes. */
 void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk);

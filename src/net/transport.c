@@ -246,6 +246,12 @@ static long read_fail(struct ws_transport *t)
 	return WS_ERROR_SYSTEM;
 }
 
+/* TLS has something to tell that no further bytes will bring up: its end, or its failure. */
+static bool end_pending(const struct ws_transport *t)
+{
+	return t->tls != NULL && ws_tls_closed(t->tls) && !t->eof && !t->read_failed;
+}
+
 static long read_end(struct ws_transport *t)
 {
 	/*
@@ -255,6 +261,7 @@ static long read_end(struct ws_transport *t)
 	if (t->error != 0 && t->error != EPIPE)
 		return read_fail(t);
 	t->eof = true;
+	t->truncated = t->tls != NULL && !ws_tls_closed(t->tls);
 	transport_settle(t);
 	return 0;
 }
@@ -265,7 +272,7 @@ static long read_kept(struct ws_transport *t, uint8_t **data)
 	size_t len = t->kept->to - t->kept->from;
 	*data = t->kept->bytes + t->kept->from;
 	t->kept->from = t->kept->to;
-	t->read_again = false;
+	t->read_again = end_pending(t);
 	return (long)len;
 }
 
@@ -289,14 +296,49 @@ static long transport_recv(struct ws_transport *t, uint8_t *data, size_t size)
 	return read_fail(t);
 }
 
-/* Makes room behind the kept bytes for one recv. */
+/* What TLS says: its failure goes out as an alert before the connection is given up. */
+static long secure_result(struct ws_transport *t, long result)
+{
+	t->read_again = result > 0 && end_pending(t);
+	if (result == 0)
+		return read_end(t);
+	if (result != WS_ERROR_PROTOCOL) {
+		transport_settle(t);
+		return result;
+	}
+	transport_send(t);
+	if (t->error == 0)
+		t->error = EPROTO;
+	return read_fail(t);
+}
+
+/* One recv, decrypted if need be; *data is where it is. */
+static long transport_receive(struct ws_transport *t, uint8_t **data, size_t size)
+{
+	uint8_t *plain = t->tls != NULL ? ws_loop_plain_buffer(t->loop) : NULL;
+	*data = ws_loop_receive_buffer(t->loop);
+	if (t->tls == NULL)
+		return transport_recv(t, *data, size);
+	if (plain == NULL) {
+		t->error = ENOMEM;
+		return read_fail(t);
+	}
+	long got = end_pending(t) ? 0 : transport_recv(t, *data, size);
+	if (got < 0 || (got == 0 && t->eof))
+		return got;
+	const uint8_t *cipher = *data;
+	*data = plain;
+	return secure_result(t, ws_tls_read(t->tls, cipher, (size_t)got, plain, WS_LOOP_PLAIN_SIZE));
+}
+
+/* Makes room behind the kept bytes for one recv; one of TLS may bring the rest of a record, too. */
 static int kept_reserve(struct ws_transport *t)
 {
 	struct ws_chunk *kept = t->kept;
-	size_t len = kept->to - kept->from;
-	if (kept->size - kept->to >= CAUTIOUS_READ)
+	size_t len = kept->to - kept->from, room = CAUTIOUS_READ * (t->tls != NULL ? 3 : 1);
+	if (kept->size - kept->to >= room)
 		return 0;
-	struct ws_chunk *larger = ws_chunk_take(t->loop, len + CAUTIOUS_READ);
+	struct ws_chunk *larger = ws_chunk_take(t->loop, len + room);
 	if (larger == NULL)
 		return WS_ERROR_MEMORY;
 	memcpy(larger->bytes, kept->bytes + kept->from, len);
@@ -314,7 +356,10 @@ static long read_behind_kept(struct ws_transport *t, uint8_t **data)
 		t->error = ENOMEM;
 		return read_fail(t);
 	}
-	long got = transport_recv(t, t->kept->bytes + t->kept->to, CAUTIOUS_READ);
+	uint8_t *bytes = t->kept->bytes + t->kept->to, *behind = bytes;
+	long got = t->tls != NULL ? transport_receive(t, &bytes, CAUTIOUS_READ) : transport_recv(t, bytes, CAUTIOUS_READ);
+	if (got > 0 && bytes != behind)
+		memcpy(behind, bytes, (size_t)got);
 	if (got > 0)
 		t->kept->to += (size_t)got;
 	if (got > 0 || got == WS_AGAIN)
@@ -336,8 +381,7 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data)
 		return read_fail(t);
 	if (t->eof)
 		return 0;
-	*data = ws_loop_receive_buffer(t->loop);
-	return transport_recv(t, *data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE);
+	return transport_receive(t, data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE);
 }
 
 int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len)
@@ -373,49 +417,14 @@ void ws_transport_resume(struct ws_transport *t)
 		return;
 	t->paused = false;
 	/* What the kernel has is reported by the event, once it is level-triggered again. */
-	t->read_again = t->kept != NULL && t->kept->from < t->kept->to;
+	t->read_again = (t->kept != NULL && t->kept->from < t->kept->to) || end_pending(t);
 	transport_settle(t);
 }
 
 /* Makes room for len more bytes behind the output. */
 static int output_reserve(struct ws_transport *t, size_t len)
 {
-	struct ws_chunk *out = t->out;
-	size_t used = ws_transport_buffered(t);
-	if (out != NULL && out->size - out->to >= len)
-		return 0;
-	if (out != NULL && out->from >= used && out->size - used >= len) {
-		/* No more bytes move than have been sent since the last time. */
-		memcpy(out->bytes, out->bytes + out->from, used);
-		out->from = 0;
-		out->to = used;
-		return 0;
-	}
-	if (len > SIZE_MAX / 4 || used > SIZE_MAX / 4)
-		return WS_ERROR_MEMORY;
-	struct ws_chunk *larger = ws_chunk_take(t->loop, used + len);
-	if (larger == NULL)
-		return WS_ERROR_MEMORY;
-	if (out != NULL) {
-		memcpy(larger->bytes, out->bytes + out->from, used);
-		larger->to = used;
-		ws_chunk_give(t->loop, out);
-	}
-	t->out = larger;
-	return 0;
-}
-
-/* Queues the parts except for their first `skip` bytes. */
-static void output_append(struct ws_transport *t, const struct iovec *parts, int count, size_t skip)
-{
-	for (int i = 0; i < count; i++) {
-		size_t len = parts[i].iov_len, passed = skip < len ? skip : len;
-		skip -= passed;
-		if (len == passed)
-			continue;
-		memcpy(t->out->bytes + t->out->to, (const uint8_t *)parts[i].iov_base + passed, len - passed);
-		t->out->to += len - passed;
-	}
+	return ws_chunk_reserve(t->loop, &t->out, len);
 }
 
 /* To the kernel with it, behind what is corked; only what it leaves is copied. */
@@ -441,8 +450,54 @@ static int transport_write_now(struct ws_transport *t, const struct iovec *parts
 			transport_lose(t, ENOMEM); /* half a write cannot be taken back */
 		return WS_ERROR_MEMORY;
 	}
-	output_append(t, parts, count, gone);
+	ws_chunk_append(t->out, parts, count, gone);
 	return 0;
+}
+
+/* TLS's output: queued as it is. */
+static bool secure_output(void *arg, const void *data, size_t len)
+{
+	struct ws_transport *t = arg;
+	const struct iovec part = {(void *)data, len};
+	if (t->write_failed)
+		return true;
+	if (output_reserve(t, len) != 0)
+		return false;
+	ws_chunk_append(t->out, &part, 1, 0);
+	return true;
+}
+
+int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host)
+{
+	t->tls = ws_tls_new(context, host, secure_output, t);
+	transport_settle(t);
+	return t->tls != NULL ? 0 : WS_ERROR_MEMORY;
+}
+
+const char *ws_transport_error(const struct ws_transport *t)
+{
+	if (t->tls != NULL && ws_tls_why(t->tls)[0] != '\0')
+		return ws_tls_why(t->tls);
+	return t->error != 0 ? strerror(t->error) : NULL;
+}
+
+/* Parts that fit become one record. */
+static int secure_write(struct ws_transport *t, const struct iovec *parts, int count, size_t total)
+{
+	uint8_t record[CORK_WRITE];
+	size_t used = 0;
+	int result = 0;
+	if (total <= sizeof record) {
+		for (int i = 0; i < count; used += parts[i++].iov_len)
+			memcpy(record + used, parts[i].iov_base, parts[i].iov_len);
+		result = ws_tls_write(t->tls, record, total);
+	} else {
+		for (int i = 0; i < count && result == 0; i++)
+			result = ws_tls_write(t->tls, parts[i].iov_base, parts[i].iov_len);
+	}
+	if (ws_transport_buffered(t) > CORK_TOTAL)
+		transport_send(t);
+	return result == WS_ERROR_PROTOCOL ? WS_ERROR_CLOSED : result;
 }
 
 int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count)
@@ -455,13 +510,18 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 	if (total == 0)
 		return 0;
 	int result;
+	if (t->tls != NULL) {
+		result = secure_write(t, parts, count, total);
+		transport_settle(t);
+		return result;
+	}
 	bool much = total > CORK_WRITE || total + ws_transport_buffered(t) > CORK_TOTAL;
 	if (much && !t->stalled && count <= CORK_PARTS) {
 		result = transport_write_now(t, parts, count, total);
 	} else {
 		result = output_reserve(t, total);
 		if (result == 0)
-			output_append(t, parts, count, 0);
+			ws_chunk_append(t->out, parts, count, 0);
 	}
 	transport_settle(t);
 	return result;
@@ -485,6 +545,8 @@ void ws_transport_retry(struct ws_transport *t)
 
 void ws_transport_end(struct ws_transport *t)
 {
+	if (t->tls != NULL && !t->ending && !t->write_failed)
+		ws_tls_end(t->tls);
 	t->ending = true;
 	transport_settle(t);
 }
@@ -499,8 +561,17 @@ void ws_transport_close(struct ws_transport *t)
 	if (t->kept != NULL)
 		ws_chunk_park(t->loop, t->kept); /* its bytes may be lent to the very function that closes */
 	t->kept = NULL;
+	if (t->tls != NULL)
+		ws_tls_stop(t->tls);
 	close(t->fd);
 	t->fd = -1;
+}
+
+void ws_transport_free(struct ws_transport *t)
+{
+	ws_transport_close(t);
+	ws_tls_free(t->tls);
+	t->tls = NULL;
 }
 
 void ws_transport_abort(struct ws_transport *t)

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "net/loop.h"
+#include "net/tls.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -30,29 +31,40 @@ struct ws_transport {
 	const struct ws_transport_handler *handler;
 	struct ws_deferred flush;     /* queued while something, above all corked output, waits for the turn's end */
 	struct ws_chunk *out;         /* NULL: nothing to send */
+	struct ws_tls *tls;           /* NULL: in the clear */
 	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
 	uint64_t progress_at;         /* ms: when the kernel last took bytes, or output began to wait */
 	int fd;                       /* -1: closed */
 	int error;                    /* errno of the failure that ended reading or writing; 0: none */
-	bool paused;                  /* by ws_transport_pause */
-	bool eof;                     /* FIN has been read */
-	bool ending;                  /* ws_transport_end was called */
-	bool fin_sent;
-	bool write_failed;            /* output is thrown away; what the peer sent before can still be read */
-	bool output_lost;             /* some has been */
-	bool cautious;                /* input had to be kept: receive no more than 16 KiB at a time */
-	bool stalled;                 /* the kernel takes no more: output waits for EV_WRITE */
-	bool read_failed;             /* ws_transport_read has told the error */
-	bool lost;                    /* half of a write is gone and memory ran out, or epoll failed: on_broken */
-	bool broken_told, ended_told; /* on_broken, on_ended have been called */
-	bool read_again;              /* kept input: on_readable at the end of the turn */
-	bool read_more;               /* on_readable was called by the kernel: more has come than was kept */
+	bool paused : 1;              /* by ws_transport_pause */
+	bool eof : 1;                 /* FIN, or TLS's close_notify, has been read */
+	bool truncated : 1;           /* FIN came, but no close_notify before it */
+	bool ending : 1;              /* ws_transport_end was called */
+	bool fin_sent : 1;
+	bool write_failed : 1;        /* output is thrown away; what the peer sent before can still be read */
+	bool output_lost : 1;         /* some has been */
+	bool cautious : 1;            /* input had to be kept: receive no more than 16 KiB at a time */
+	bool stalled : 1;             /* the kernel takes no more: output waits for EV_WRITE */
+	bool read_failed : 1;         /* ws_transport_read has told the error */
+	bool lost : 1;                /* half of a write is gone and memory ran out, or epoll failed: on_broken */
+	bool broken_told : 1, ended_told : 1; /* on_broken, on_ended have been called */
+	bool read_again : 1;          /* kept input: on_readable at the end of the turn */
+	bool read_more : 1;           /* on_readable was called by the kernel: more has come than was kept */
 };
 
 /* Takes over fd (non-blocking) and starts reading. 0 or WS_ERROR_SYSTEM (then fd is closed). */
 int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
                       const struct ws_transport_handler *handler);
+
+/*
+ * From now on all bytes go through TLS; to be called right after ws_transport_init. host: whom a client talks to, NULL
+ * on a server. 0 or WS_ERROR_MEMORY.
+ */
+int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host);
+
+/* What went wrong, in the system's or TLS's words; NULL: nothing. */
+const char *ws_transport_error(const struct ws_transport *t);
 
 /*
  * What there is to read: kept input first, else one recv into the loop's buffer. Who keeps without pausing
@@ -103,6 +115,9 @@ void ws_transport_close(struct ws_transport *t);
 
 /* The same, but with a RST where TCP allows it. */
 void ws_transport_abort(struct ws_transport *t);
+
+/* Frees what close has left for ws_transport_error to tell. */
+void ws_transport_free(struct ws_transport *t);
 
 #pragma GCC visibility pop
 
