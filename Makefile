@@ -56,7 +56,7 @@ test-core: $(UNITS) ## build the C unit tests, with the sanitizers on
 closing: build/closing/closing_explore ## explore the closing state machine exhaustively
 	$< $(ARGS)
 
-conformance: build need-conformance ## Autobahn's server cases
+conformance: build need-conformance ## Autobahn's cases, for a server and for a client
 	@tools/conformance.sh
 
 chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run

@@ -1,16 +1,19 @@
-"""Plays Autobahn's server cases with kosoku against a server, and judges the outcome.
+"""Plays Autobahn's cases with kosoku against a server and against a client, and judges the outcome.
 
-    run.py KOSOKU FOLDER SERVER-COMMAND...      the server prints its port first; the report goes to FOLDER
+    run.py KOSOKU FOLDER INTERPRETER SERVER CLIENT
 
-kosoku passes a run that did too few cases, and one whose server died in it: so they are counted here.
+The server prints its port first; the client is given kosoku's. Reports go to FOLDER. kosoku passes a run that did too
+few cases, and one whose server died in it: so they are counted here.
 """
 
 import collections
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 # Autobahn's numbers: groups 1-7, 9 and 10. 12 and 13 are about compression.
 CASES = {"1": 16, "2": 11, "3": 7, "4": 10, "5": 20, "6": 145, "7": 37, "9": 54, "10": 1}
@@ -20,29 +23,74 @@ INFORMATIONAL = {"7.1.6", "7.13.1", "7.13.2"}
 TIMEOUT = 300  # seconds; a good run takes less than a minute
 
 
-def play(kosoku, folder, port):
-    """kosoku's exit status, None after a timeout; its output goes through."""
-    command = [kosoku, "-m", "fuzzingclient", "-o", str(folder)]
+def kosoku_command(kosoku, mode, folder, address):
+    command = [kosoku, "-m", mode, "-o", str(folder)]
     for case in EXCLUDED:
         command += ["-x", case]
+    return command + [address]
+
+
+def play_server(kosoku, folder, command):
+    """kosoku is the client. What was wrong with the run, as far as its processes tell."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = server.stdout.readline().strip()
+            if not port:
+                return ["the server did not start"]
+            wrong = end_of(subprocess.Popen(kosoku_command(kosoku, "fuzzingclient", folder, f"127.0.0.1:{port}"),
+                                            stdin=subprocess.DEVNULL), "kosoku")
+            return wrong + ["the server died"] * (server.poll() is not None)
+        finally:
+            server.kill()
+
+
+def play_client(kosoku, folder, command):
+    """kosoku is the server, until the client has asked it for the report."""
+    port = free_port()
+    suite = subprocess.Popen(kosoku_command(kosoku, "fuzzingserver", folder, f"127.0.0.1:{port}"),
+                             stdin=subprocess.DEVNULL)
+    await_listening(port, suite)
+    wrong = end_of(subprocess.Popen(command + [str(port)], stdin=subprocess.DEVNULL), "the client")
+    return wrong + end_of(suite, "kosoku")
+
+
+def end_of(process, name):
+    """Waits for it; what was wrong with its end."""
     try:
-        return subprocess.run(command + [f"127.0.0.1:{port}"], timeout=TIMEOUT, stdin=subprocess.DEVNULL).returncode
+        status = process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
-        return None
+        process.kill()
+        return [f"{name}: no end after {TIMEOUT} seconds"]
+    return [f"{name} ended with status {status}"] if status else []
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def await_listening(port, process):
+    deadline = time.monotonic() + TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
 
 
 def judge(index):
     """The verdict of every case, and what is wrong with the run as a whole."""
-    servers = list(index.values())
-    cases = servers[0] if servers else {}
+    peers = list(index.values())
+    cases = peers[0] if peers else {}
     bad = {}
     for case, result in cases.items():
         allowed = {"OK", "INFORMATIONAL"} if case in INFORMATIONAL else {"OK"}
         if not {result["behavior"], result["behaviorClose"]} <= allowed:
             bad[case] = f"{result['behavior']}, close {result['behaviorClose']}"
     wrong = []
-    if len(servers) != 1:
-        wrong.append(f"the report has {len(servers)} servers")
+    if len(peers) != 1:
+        wrong.append(f"the report is about {len(peers)} peers")
     count = collections.Counter(case.split(".")[0] for case in cases)
     for group in sorted(CASES.keys() | count.keys(), key=int):
         if count[group] != CASES.get(group, 0):
@@ -50,33 +98,29 @@ def judge(index):
     return cases, bad, wrong
 
 
-def main():
-    kosoku, folder, *command = sys.argv[1:]
-    report = pathlib.Path(folder, "report")
+def run(role, play, kosoku, folder, command):
+    """Plays one role and prints what failed. How many passed, how many failed."""
+    report = pathlib.Path(folder, "report", role)
     shutil.rmtree(report, ignore_errors=True)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            port = server.stdout.readline().strip()
-            if not port:
-                sys.exit("the server did not start")
-            status = play(kosoku, report, port)
-            died = server.poll() is not None
-        finally:
-            server.kill()
+    wrong = play(kosoku, report, command)
     index = report / "index.json"
-    cases, bad, wrong = judge(json.loads(index.read_text()) if index.exists() else {})
-    if status is None:
-        wrong.append(f"no end after {TIMEOUT} seconds")
-    elif status and not bad:
-        wrong.append(f"kosoku ended with status {status}")
-    if died:
-        wrong.append("the server died")
+    cases, bad, miscounted = judge(json.loads(index.read_text()) if index.exists() else {})
+    if bad:  # that is what kosoku's status says, too
+        wrong = [line for line in wrong if line != "kosoku ended with status 1"]
     for case, verdict in bad.items():
-        print(f"{case}: {verdict}")
-    for line in wrong:
-        print(line)
-    print(f"{len(cases) - len(bad)} passed, {len(bad) + len(wrong)} failed")
-    return bool(bad or wrong)
+        print(f"{role} {case}: {verdict}")
+    for line in wrong + miscounted:
+        print(f"{role}: {line}")
+    return len(cases) - len(bad), len(bad) + len(wrong) + len(miscounted)
+
+
+def main():
+    kosoku, folder, interpreter, server, client = sys.argv[1:]
+    outcomes = [run("server", play_server, kosoku, folder, [interpreter, server]),
+                run("client", play_client, kosoku, folder, [interpreter, client])]
+    passed, failed = map(sum, zip(*outcomes))
+    print(f"{passed} passed, {failed} failed")
+    return bool(failed)
 
 
 if __name__ == "__main__":
