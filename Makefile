@@ -33,7 +33,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
 endif
 
-.PHONY: build help demo demo-server test test-core closing conformance chaos valgrind sanitize warnings bench rock clean
+.PHONY: build help demo demo-server test test-core closing conformance interop chaos valgrind sanitize warnings bench rock clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -58,6 +58,9 @@ closing: build/closing/closing_explore ## explore the closing state machine exha
 
 conformance: build need-conformance ## Autobahn's cases, for a server and for a client
 	@tools/conformance.sh
+
+interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles
+	@tools/interop.sh
 
 chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -86,6 +89,7 @@ need-%:
 
 # One after the other: package managers do not share.
 need-demo need-test need-conformance need-warnings need-bench: | need-build
+need-interop: | need-test
 need-valgrind: | need-test
 
 $(TREE)/.installed: $(ROCKSPEC) $(SOURCES) $(HEADERS) $(MODULES) | need-build

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
-#   tools/bootstrap.sh SET...      sets: build demo test conformance valgrind bench warnings
+#   tools/bootstrap.sh SET...      sets: build demo test conformance interop valgrind bench warnings
 set -eu
 
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
@@ -23,6 +23,10 @@ table() {
 	test        run:python3           python3       python3        python3        python         python
 	test        run:ip                iproute2      iproute        iproute2       iproute2       -
 	test        run:nft               nftables      nftables       nftables       nftables       -
+	test        run:openssl           openssl       openssl        openssl        openssl        openssl@3
+	interop     venv:                 python3-venv  python3        python3        python         python
+	interop     run:node              nodejs        nodejs         nodejs         nodejs         node
+	interop     run:npm               npm           npm            npm            npm            -
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python

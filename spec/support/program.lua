@@ -1,4 +1,4 @@
--- A Lua program that runs beside the spec: its lines as they come, and how it ends.
+-- A program that runs beside the spec: its lines as they come, and how it ends.
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local raw = require "raw"
@@ -58,9 +58,8 @@ function program:stop(signal)
 end
 
 --- Runs a program: play(program) is called while it runs. One that play leaves running is killed.
--- @param ... a Lua script and its arguments, or options of the interpreter
-function program.run(play, ...)
-  local arguments = { LUA, "-e", "io.stdout:setvbuf 'line'", ... }
+-- @param arguments the program and its arguments
+function program.run_command(play, arguments)
   local pid, fd = raw.spawn(arguments)
   assert(pid, fd)
   local self = setmetatable({ pid = pid, fd = fd, input = "", lines = {} }, program)
@@ -71,5 +70,9 @@ function program.run(play, ...)
   raw.close(fd)
   if not ok then error(wrong, 0) end
 end
+
+--- The same for a Lua script.
+-- @param ... the script and its arguments, or options of the interpreter
+function program.run(play, ...) program.run_command(play, { LUA, "-e", "io.stdout:setvbuf 'line'", ... }) end
 
 return program
