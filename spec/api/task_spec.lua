@@ -91,7 +91,7 @@ describe("go", function()
       local moonsocket = require "moonsocket"
       local function inner() error "oops" end
       moonsocket.go(function() inner() return 1 end)
-      moonsocket.after(0.01, function() print "still here" end)
+      moonsocket.go(function() print "still here" end)
       moonsocket.run()]])
   end)
 end)

@@ -21,6 +21,7 @@ for n = 1, allocations, step do
     break
   end
   plays = plays + 1
+  if plays %% 10 == 0 then print(plays .. " so far") end -- under memcheck it takes its time
 end
 print(plays .. " plays, unharmed: " .. unharmed)
 ]]

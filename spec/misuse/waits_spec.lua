@@ -208,7 +208,7 @@ describe("coroutine.yield in", function()
       local moonsocket = require "moonsocket"
       moonsocket.go(coroutine.yield)
       moonsocket.after(0, function() coroutine.yield() end)
-      moonsocket.after(0.01, function() print "still here" end)
+      moonsocket.go(function() moonsocket.sleep(0.01) print "still here" end)
       moonsocket.run()]])
   end)
 end)
