@@ -1,0 +1,342 @@
+/* Sessions without a socket: frames in, events out, however the bytes are cut (RFC 6455 sections 5 to 8). */
+#include "protocol/session.h"
+
+#include "error.h"
+#include "protocol/code.h"
+#include "unit.h"
+
+enum { ROOM = 4096, LIMIT = 200 };
+
+static struct ws_session_pool pool;
+
+/* A stream of a client's frames, and what a session told of it: a line per event. */
+static uint8_t stream[ROOM];
+static size_t stream_len;
+static char told[8 * ROOM];
+
+/* ---- a stream */
+
+static void frame(unsigned first, const void *payload, size_t len)
+{
+	static const uint8_t key[4] = { 0x37, 0xFA, 0x21, 0x3D };
+	stream[stream_len++] = (uint8_t)first;
+	if (len < 126) {
+		stream[stream_len++] = (uint8_t)(0x80 | len);
+	} else {
+		stream[stream_len++] = 0x80 | 126;
+		stream[stream_len++] = (uint8_t)(len >> 8);
+		stream[stream_len++] = (uint8_t)len;
+	}
+	memcpy(stream + stream_len, key, 4);
+	stream_len += 4;
+	for (size_t i = 0; i < len; i++)
+		stream[stream_len++] = ((const uint8_t *)payload)[i] ^ key[i % 4];
+}
+
+static void text_frame(unsigned first, const char *payload)
+{
+	frame(first, payload, strlen(payload));
+}
+
+enum { FIN = 0x80 };
+
+/* ---- what is told of it */
+
+static void tell(const struct ws_session_event *ev)
+{
+	static const char *const names[] = { "message", "ping", "pong", "close", "failure", "held" };
+	size_t len = strlen(told);
+	int used = snprintf(told + len, sizeof told - len, "%s", names[ev->type]);
+	if (ev->type == WS_SESSION_MESSAGE)
+		used += snprintf(told + len + used, sizeof told - len - (size_t)used, " %u", ev->kind);
+	if (ev->type == WS_SESSION_CLOSE || ev->type == WS_SESSION_FAILURE)
+		used += snprintf(told + len + used, sizeof told - len - (size_t)used, " %u", ev->code);
+	if (ev->type != WS_SESSION_FAILURE && ev->type != WS_SESSION_HELD)
+		used += snprintf(told + len + used, sizeof told - len - (size_t)used, " '%.*s'", (int)ev->len,
+		                 (const char *)ev->data);
+	snprintf(told + len + used, sizeof told - len - (size_t)used, "\n");
+}
+
+/* Takes what there is; true once the session has said its last word. */
+static bool take(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len)
+{
+	struct ws_session_event ev;
+	while (ws_session_next(s, mode, data, len, &ev) == 0) {
+		if (ev.type == WS_SESSION_HELD)
+			return false;
+		tell(&ev);
+		ws_session_done(s);
+		if (ev.type == WS_SESSION_CLOSE || ev.type == WS_SESSION_FAILURE)
+			return true;
+	}
+	return false;
+}
+
+/* Plays the stream in pieces that end where cuts has a bit (NULL: in one piece); where hold has one, a message waits. */
+static const char *play(const uint8_t *cuts, bool hold)
+{
+	uint8_t copy[ROOM];
+	struct ws_session s;
+	size_t from = 0;
+	bool over = false;
+	memcpy(copy, stream, stream_len);
+	told[0] = '\0';
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	for (size_t to = 1; to <= stream_len && !over; to++) {
+		if (to < stream_len && !(cuts && cuts[to]))
+			continue;
+		uint8_t *data = copy + from;
+		size_t len = to - from;
+		if (hold)
+			over = take(&s, WS_SESSION_HOLD, &data, &len);
+		if (!over)
+			over = take(&s, WS_SESSION_DELIVER, &data, &len);
+		from = to - len;
+	}
+	ws_session_clear(&s);
+	return told;
+}
+
+static const char *play_whole(void)
+{
+	return play(NULL, false);
+}
+
+/* ---- tests */
+
+static void test_messages(void)
+{
+	stream_len = 0;
+	text_frame(FIN | WS_TEXT, "hello");
+	frame(FIN | WS_BINARY, "\xff\x00\x01", 3);
+	text_frame(FIN | WS_TEXT, "");
+	CHECK(!strcmp(play_whole(), "message 1 'hello'\nmessage 2 '\xff'\nmessage 1 ''\n"));
+}
+
+static void test_fragments(void)
+{
+	stream_len = 0;
+	text_frame(WS_TEXT, "frag");
+	text_frame(FIN | WS_PING, "between");
+	text_frame(WS_CONTINUATION, "");
+	text_frame(FIN | WS_PONG, "");
+	text_frame(FIN | WS_CONTINUATION, "ments");
+	CHECK(!strcmp(play_whole(), "ping 'between'\npong ''\nmessage 1 'fragments'\n"));
+}
+
+static void random_stream(unsigned *seed)
+{
+	static const char *const texts[] = { "", "a", "hello world", "\xe6\x97\xa5\xe6\x9c\xac", "0123456789abcdef0123456789abcdef" };
+	bool open = false;
+	stream_len = 0;
+	for (int i = 0; i < 12; i++) {
+		const char *payload = texts[rand_r(seed) % 5];
+		switch (rand_r(seed) % 4) {
+		case 0:
+			text_frame(FIN | (rand_r(seed) % 2 ? WS_PING : WS_PONG), payload);
+			break;
+		case 1:
+			text_frame(open ? WS_CONTINUATION : WS_TEXT, payload);
+			open = true;
+			break;
+		default:
+			text_frame(FIN | (open ? WS_CONTINUATION : rand_r(seed) % 2 ? WS_TEXT : WS_BINARY), payload);
+			open = false;
+		}
+	}
+	frame(FIN | WS_CLOSE, "\x03\xe8" "bye", 5);
+}
+
+static void test_cuts(void)
+{
+	static char whole[sizeof told];
+	static uint8_t cuts[ROOM];
+	for (unsigned n = 1; n <= 300; n++) {
+		unsigned seed = n;
+		random_stream(&seed);
+		strcpy(whole, play_whole());
+		CHECK(strstr(whole, "close 1000 'bye'\n"));
+		for (int round = 0; round < 6; round++) {
+			unsigned often = round == 0 ? 1 : 1u << round;
+			for (size_t i = 0; i < stream_len; i++)
+				cuts[i] = (unsigned)rand_r(&seed) % often == 0;
+			unit_row("stream %u round %d", n, round);
+			CHECK(!strcmp(play(cuts, false), whole));
+			CHECK(!strcmp(play(cuts, true), whole));
+		}
+	}
+}
+
+static void test_hold(void)
+{
+	struct ws_session s;
+	struct ws_session_event ev;
+	uint8_t copy[ROOM], *data = copy;
+	stream_len = 0;
+	text_frame(FIN | WS_PING, "first");
+	text_frame(FIN | WS_TEXT, "kept");
+	text_frame(FIN | WS_PING, "behind");
+	memcpy(copy, stream, stream_len);
+	size_t len = stream_len;
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	CHECK(ws_session_next(&s, WS_SESSION_HOLD, &data, &len, &ev) == 0 && ev.type == WS_SESSION_PING);
+	for (int i = 0; i < 3; i++) {
+		size_t before = len;
+		CHECK(ws_session_next(&s, WS_SESSION_HOLD, &data, &len, &ev) == 0 && ev.type == WS_SESSION_HELD);
+		CHECK(len == before);
+	}
+	CHECK(ws_session_next(&s, WS_SESSION_DISCARD, &data, &len, &ev) == 0 && ev.type == WS_SESSION_PING);
+	CHECK(ev.len == 6 && !memcmp(ev.data, "behind", 6) && len == 0);
+	ws_session_clear(&s);
+}
+
+/* Each alone is a failure, with its code; what came before it is still told. */
+static void test_failures(void)
+{
+	static const struct {
+		const char *what;
+		unsigned first, second; /* second 0: none */
+		const char *payload;
+		size_t len;
+		unsigned code;
+	} rows[] = {
+		{ "a continuation of nothing", FIN | WS_CONTINUATION, 0, "x", 1, 1002 },
+		{ "a message inside another", WS_TEXT, FIN | WS_TEXT, "x", 1, 1002 },
+		{ "half a code in a Close frame", FIN | WS_CLOSE, 0, "\x03", 1, 1002 },
+		{ "1005 in a Close frame", FIN | WS_CLOSE, 0, "\x03\xed", 2, 1002 },
+		{ "a reason that is not UTF-8", FIN | WS_CLOSE, 0, "\x03\xe8\xff", 3, 1007 },
+		{ "text that is not UTF-8", FIN | WS_TEXT, 0, "ab\xff", 3, 1007 },
+		{ "text that ends in a character", FIN | WS_TEXT, 0, "ab\xe6\x97", 4, 1007 },
+		{ "text wrong across fragments", WS_TEXT, FIN | WS_CONTINUATION, "\xe6", 1, 1007 },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char expected[80];
+		stream_len = 0;
+		text_frame(FIN | WS_BINARY, "before");
+		frame(rows[i].first, rows[i].payload, rows[i].len);
+		if (rows[i].second)
+			frame(rows[i].second, rows[i].payload, rows[i].len);
+		text_frame(FIN | WS_BINARY, "behind");
+		snprintf(expected, sizeof expected, "message 2 'before'\nfailure %u\n", rows[i].code);
+		unit_row("%s", rows[i].what);
+		CHECK(!strcmp(play_whole(), expected));
+	}
+}
+
+static void test_bad_byte(void)
+{
+	struct ws_session s;
+	struct ws_session_event ev;
+	static const uint8_t head[] = { FIN | WS_TEXT, 0x80 | 100, 0, 0, 0, 0 }; /* a key of zeros masks nothing */
+	for (size_t good = 0; good < 40; good++) {
+		uint8_t bytes[64], *data = bytes;
+		size_t len = sizeof head + good + 1;
+		memcpy(bytes, head, sizeof head);
+		memset(bytes + sizeof head, 'a', good);
+		bytes[sizeof head + good] = 0xff;
+		ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+		unit_row("%zu good bytes of 100", good);
+		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0);
+		CHECK(ev.type == WS_SESSION_FAILURE && ev.code == 1007);
+		ws_session_clear(&s);
+	}
+}
+
+static void test_limit(void)
+{
+	static char payload[LIMIT + 1];
+	memset(payload, 'x', sizeof payload);
+	stream_len = 0;
+	frame(FIN | WS_BINARY, payload, LIMIT);
+	CHECK(!strncmp(play_whole(), "message 2 'xxx", 14));
+	stream_len = 0;
+	frame(FIN | WS_BINARY, payload, LIMIT + 1);
+	CHECK(!strcmp(play_whole(), "failure 1009\n"));
+	stream_len = 0;
+	for (int i = 0; i < 3; i++)
+		frame(i ? WS_CONTINUATION : WS_BINARY, payload, LIMIT / 2);
+	CHECK(!strcmp(play_whole(), "failure 1009\n"));
+	stream_len = 0; /* messages are not added up */
+	for (int i = 0; i < 3; i++)
+		frame(FIN | WS_BINARY, payload, LIMIT / 2);
+	CHECK(strncmp(play_whole(), "failure", 7) != 0 && !strstr(told, "failure"));
+}
+
+static void test_announcement(void)
+{
+	static const uint8_t head[] = { FIN | WS_BINARY, 0x80 | 127, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4 };
+	uint8_t bytes[sizeof head], *data = bytes;
+	size_t len = sizeof head;
+	struct ws_session s;
+	struct ws_session_event ev;
+	memcpy(bytes, head, sizeof head);
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0);
+	CHECK(ev.type == WS_SESSION_FAILURE && ev.code == 1009 && !s.assembly);
+	CHECK(!strcmp((const char *)ev.data, "message of 4611686018427387904 bytes is over the limit of 200"));
+	ws_session_clear(&s);
+}
+
+static void test_close(void)
+{
+	static const uint8_t bye[] = { 0x0f, 0xa1, 'b', 'y', 'e' };
+	stream_len = 0;
+	frame(FIN | WS_CLOSE, bye, sizeof bye);
+	CHECK(!strcmp(play_whole(), "close 4001 'bye'\n"));
+	stream_len = 0;
+	frame(FIN | WS_CLOSE, "", 0);
+	CHECK(!strcmp(play_whole(), "close 1005 ''\n"));
+}
+
+static void test_close_payload(void)
+{
+	uint8_t out[WS_CONTROL_PAYLOAD];
+	char reason[200];
+	CHECK(ws_session_close_payload(out, WS_CODE_NO_STATUS, "x", 1) == 0);
+	CHECK(ws_session_close_payload(out, 1000, NULL, 0) == 2 && out[0] == 0x03 && out[1] == 0xe8);
+	memset(reason, 'a', sizeof reason);
+	CHECK(ws_session_close_payload(out, 4999, reason, 123) == 125);
+	CHECK(ws_session_close_payload(out, 4999, reason, 200) == 125);
+	for (size_t at = 118; at <= 123; at++) { /* a character of four bytes that begins there is kept whole or left out */
+		memset(reason, 'a', sizeof reason);
+		memcpy(reason + at, "\xf0\x9f\x98\x80", 4);
+		unit_row("a character at %zu", at);
+		CHECK(ws_session_close_payload(out, 1000, reason, 150) == (at == 118 || at == 119 ? 125 : at + 2));
+	}
+}
+
+/* An idle connection holds nothing, and the next one uses what this one has given back. */
+static void test_memory(void)
+{
+	struct ws_session s;
+	uint8_t copy[ROOM], *data = copy;
+	struct ws_session_event ev;
+	stream_len = 0;
+	text_frame(WS_TEXT, "frag");
+	text_frame(FIN | WS_CONTINUATION, "ments");
+	memcpy(copy, stream, stream_len);
+	size_t len = stream_len;
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0 && ev.type == WS_SESSION_MESSAGE);
+	struct ws_assembly *used = s.assembly;
+	CHECK(used != NULL && s.reader == NULL);
+	ws_session_done(&s);
+	CHECK(s.assembly == NULL && pool.assembly == used);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+	CHECK(pool.assembly == NULL && pool.frames.free == NULL);
+}
+
+UNIT_MAIN(
+	{ "messages come whole, in kind", test_messages },
+	{ "fragments are joined, with control frames between them told at once", test_fragments },
+	{ "what is told does not depend on how the bytes are cut, nor on messages that had to wait", test_cuts },
+	{ "a message that may not be told of stays where it is", test_hold },
+	{ "each failure has its code, and what came before it is told", test_failures },
+	{ "text that is not UTF-8 is found at the first bad byte of an unfinished frame", test_bad_byte },
+	{ "the limit holds for a frame and for the sum of fragments, not for several messages", test_limit },
+	{ "an announced length is enough, and nothing is allocated for it", test_announcement },
+	{ "a Close frame is told with its code and reason", test_close },
+	{ "the reason of a Close frame is cut between characters", test_close_payload },
+	{ "nothing is held once a message was handed over", test_memory }
+)
