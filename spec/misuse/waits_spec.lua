@@ -99,6 +99,91 @@ describe("a wait in a coroutine of the user's", function()
   end)
 end)
 
+describe("a coroutine of the user's in a callback", function()
+  it("may yield, be wrapped, fail and be closed like any other", function()
+    local log = {}
+    local function note(...) log[#log + 1] = table.concat({ ... }, " ") end
+    scene.play({
+      handler = function(ws)
+        ws:on_message(function(message)
+          local co = coroutine.create(function(a)
+            local it <close> = setmetatable({}, { __close = function() note "closed" end })
+            note(tostring(it ~= nil), a, coroutine.yield "one")
+            error { "thrown" }
+          end)
+          note(select(2, coroutine.resume(co, message)))
+          note(tostring(coroutine.resume(co, "again")), coroutine.status(co))
+          note(tostring(coroutine.close(co)))
+          local left = coroutine.create(function()
+            local _ <close> = setmetatable({}, { __close = function() note "left and closed" end })
+            coroutine.yield()
+          end)
+          coroutine.resume(left)
+          note(tostring(coroutine.close(left)))
+          note(tostring(coroutine.isyieldable()), tostring(select(2, coroutine.running())))
+          note(pcall(coroutine.close, coroutine.running()) and "closed itself" or "cannot close itself")
+          ws:send "done"
+        end)
+      end,
+    }, function(s)
+      local p = s:open()
+      p:send(peer.text "hi")
+      assert.equal("text done", peer.describe(p:read_frame()))
+      p:drop()
+    end)
+    assert.same({
+      "one", "true hi again", "false dead", "closed", "false", "left and closed", "true", "true false",
+      "cannot close itself",
+    }, log)
+  end)
+end)
+
+describe("a callback that waits for what only its own return brings", function()
+  local function comes_late(what, wait, wanted)
+    it(what .. " gets it when close_timeout is over", function()
+      local result
+      scene.play({
+        close_timeout = 0.05,
+        handler = function(ws, _, record)
+          ws:on_message(function()
+            ws:close(4000, "enough")
+            result = table.pack(wait(ws, record))
+          end)
+        end,
+      }, function(s)
+        local p = s:open()
+        p:send(peer.text "hi" .. peer.close(4000))
+        assert.equal(4000, s:outcome(p).code)
+        s.await("the callback", function() return result end)
+      end)
+      assert.same(wanted, { result[1], result[2] })
+    end)
+  end
+  comes_late("its own connection's end", function(ws) return ws:wait_closed() end, { 4000, "" })
+  comes_late("its own on_close", function(_, record)
+    scene.await("on_close", function() return record.code end)
+    return record.code
+  end, { 4000 })
+
+  it("its own server's shutdown gets it when close_timeout is over", function()
+    local closed, aborted
+    local server
+    server = assert(moonsocket.serve("127.0.0.1:0", {
+      message = function() closed, aborted = server:shutdown { drain = 10 } end,
+    }, { close_timeout = 0.05 }))
+    moonsocket.go(function()
+      local p = peer.open(server)
+      p:send(peer.text "shut down")
+      assert.equal("close 1001", peer.describe(p:read_frame()))
+      p:send(peer.close(1001))
+      p:read_all()
+      p:drop()
+    end)
+    moonsocket.run { signals = false }
+    assert.same({ 1, 0 }, { closed, aborted })
+  end)
+end)
+
 -- Calls fn from a C function that Lua cannot leave.
 local FROM_C = {
   ["a comparator of table.sort"] = function(fn) table.sort({ 1, 2, 3 }, fn) end,
