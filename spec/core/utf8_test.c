@@ -1,70 +1,8 @@
 /* UTF-8 validation against a decoder that works with ranges of code points and not with tables of bytes. */
 #include "protocol/utf8.h"
 
+#include "naive_utf8.h"
 #include "unit.h"
-
-enum { SURROGATE_FIRST = 0xD800, SURROGATE_LAST = 0xDFFF, LAST = 0x10FFFF };
-
-enum verdict { BAD, CUT, WHOLE };
-
-/* Whether a character can have a number in the range. */
-static bool range_allowed(uint32_t first, uint32_t last, uint32_t least)
-{
-	if (first < least)
-		first = least;
-	if (last > LAST)
-		last = LAST;
-	if (first >= SURROGATE_FIRST && first <= SURROGATE_LAST)
-		first = SURROGATE_LAST + 1;
-	if (last >= SURROGATE_FIRST && last <= SURROGATE_LAST)
-		last = SURROGATE_FIRST - 1;
-	return first <= last;
-}
-
-/*
- * The character at the start of data: WHOLE and its length; CUT where the bytes present can be its start;
- * else BAD. Every byte narrows the range of numbers that the character can have.
- */
-static enum verdict naive_character(const uint8_t *data, size_t len, size_t *used)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned size = 0;
-
-	while (size < 8 && (data[0] & (0x80 >> size)) != 0)
-		size++; /* as many leading ones as there are bytes */
-	if (size == 0) {
-		*used = 1;
-		return WHOLE;
-	}
-	if (size == 1 || size > 4)
-		return BAD;
-	uint32_t number = data[0] & (0x7Fu >> size);
-	for (unsigned i = 1;; i++) {
-		const uint32_t open = UINT32_C(1) << (6 * (size - i)); /* numbers that are still possible */
-		if (!range_allowed(number * open, number * open + (open - 1), least[size]))
-			return BAD;
-		*used = i;
-		if (i == size)
-			return WHOLE;
-		if (i == len)
-			return CUT;
-		if (data[i] / 64 != 2)
-			return BAD;
-		number = number * 64 + data[i] % 64;
-	}
-}
-
-static enum verdict naive(const uint8_t *data, size_t len)
-{
-	for (size_t i = 0; i < len;) {
-		size_t used = 0;
-		const enum verdict verdict = naive_character(data + i, len - i, &used);
-		if (verdict != WHOLE)
-			return verdict;
-		i += used;
-	}
-	return WHOLE;
-}
 
 static enum verdict fed(const uint8_t *data, size_t len)
 {
@@ -105,7 +43,7 @@ static void test_short(void)
 		text[0] = (uint8_t)(n >> 16);
 		text[1] = (uint8_t)(n >> 8);
 		text[2] = (uint8_t)n;
-		const bool right = fed(text, 3) == naive(text, 3);
+		const bool right = fed(text, 3) == naive_utf8(text, 3);
 		if (!right)
 			unit_row("%06x", n);
 		CHECK(right);
@@ -114,8 +52,8 @@ static void test_short(void)
 		text[0] = (uint8_t)(n >> 8);
 		text[1] = (uint8_t)n;
 		unit.row[0] = '\0';
-		CHECK(fed(text, 2) == naive(text, 2));
-		CHECK(fed(text, 1) == naive(text, 1));
+		CHECK(fed(text, 2) == naive_utf8(text, 2));
+		CHECK(fed(text, 1) == naive_utf8(text, 1));
 	}
 }
 
@@ -163,7 +101,7 @@ static void test_quads(void)
 	for (unsigned n = 0; n < BOUNDS * BOUNDS * BOUNDS * BOUNDS; n++) {
 		uint8_t text[4];
 		quad_make(text, n);
-		const enum verdict expected = naive(text, 4);
+		const enum verdict expected = naive_utf8(text, 4);
 		const bool right = fed(text, 4) == expected && fed_byte_by_byte(text, 4) == expected;
 		if (!right)
 			unit_row("%02x %02x %02x %02x", text[0], text[1], text[2], text[3]);
@@ -187,7 +125,7 @@ static void test_quads_in_blocks(void)
 			quad_make(text + len, n);
 			for (len += 4; len + size <= LEN; len += size)
 				memcpy(text + len, fillers[f], size);
-			const bool right = fed(text, len) == naive(text, len);
+			const bool right = fed(text, len) == naive_utf8(text, len);
 			if (!right)
 				unit_row("filler %zu, quad %u", f, n);
 			CHECK(right);
@@ -212,7 +150,7 @@ static void test_split(void)
 	for (size_t cut = 0; cut <= len; cut++) {
 		unit_row("cut at %zu", cut);
 		CHECK(fed_in_two(text, len, cut) == WHOLE);
-		CHECK(fed(text, cut) == naive(text, cut));
+		CHECK(fed(text, cut) == naive_utf8(text, cut));
 		for (size_t second = cut; second <= len; second++) {
 			struct ws_utf8 u = { 0, 0, 0 };
 			CHECK(ws_utf8_feed(&u, text, cut) && ws_utf8_feed(&u, text + cut, second - cut)
@@ -237,7 +175,7 @@ static void test_split_bad(void)
 			memcpy(text, mixed, len);
 			text[place] = wrong[w];
 			size_t first_bad = 0;
-			while (first_bad < len && naive(text, first_bad + 1) != BAD)
+			while (first_bad < len && naive_utf8(text, first_bad + 1) != BAD)
 				first_bad++;
 			for (size_t cut = 0; cut <= len; cut++) {
 				struct ws_utf8 u = { 0, 0, 0 };
@@ -260,10 +198,10 @@ static void test_guarded(void)
 
 	for (size_t len = 0; len < sizeof mixed; len++) {
 		unit_row("len %zu", len);
-		CHECK(fed(unit_guard_end(text, len), len) == naive(text, len));
-		CHECK(fed(unit_guard_start(text, len), len) == naive(text, len));
+		CHECK(fed(unit_guard_end(text, len), len) == naive_utf8(text, len));
+		CHECK(fed(unit_guard_start(text, len), len) == naive_utf8(text, len));
 		const uint8_t *tail = text + (sizeof mixed - 1 - len);
-		CHECK(fed(unit_guard_end(tail, len), len) == naive(tail, len));
+		CHECK(fed(unit_guard_end(tail, len), len) == naive_utf8(tail, len));
 	}
 }
 
@@ -320,7 +258,7 @@ static void test_scripts(void)
 			text[i] = (uint8_t)characters[c][i % size];
 		for (size_t len = 0; len <= sizeof text; len++) {
 			unit_row("script %zu, len %zu", c, len);
-			CHECK(fed(unit_guard_end(text, len), len) == naive(text, len));
+			CHECK(fed(unit_guard_end(text, len), len) == naive_utf8(text, len));
 			CHECK(fed_in_two(text, sizeof text, len) == WHOLE);
 		}
 	}
