@@ -96,7 +96,8 @@ function moonsocket.after(seconds, fn) end
 ---@return moonsocket.Timer
 function moonsocket.every(seconds, fn) end
 
----Calls a function, as a task, when the process gets a signal. It does not keep `run` from returning.
+---Calls a function, as a task, when the process gets a signal. It does not keep `run` from returning. Signals are the
+---process's: only a Lua state in its main thread can catch them.
 ---@param name "HUP"|"INT"|"TERM"|"QUIT"|"USR1"|"USR2"|"CHLD"|"PIPE"|"WINCH" also with "SIG" in front
 ---@param fn fun()
 ---@return moonsocket.Timer? handle its `cancel` gives the signal back; nil if the system refuses
