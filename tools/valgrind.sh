@@ -8,7 +8,7 @@ mkdir -p "$logs"
 
 valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--num-callers=30 --keep-debuginfo=yes --trace-children=yes \
-	--trace-children-skip='*/python*,*/ip,*/nft,*/git,*/nm' --error-exitcode=99 --log-file="$logs/%p.log" \
+	--trace-children-skip='*/python*,*/openssl,*/ip,*/nft,*/git,*/nm' --error-exitcode=99 --log-file="$logs/%p.log" \
 	"$LUA" tools/busted.lua --ignore-lua --exclude-pattern=memory_spec "$@"
 status=$?
 

@@ -38,7 +38,8 @@ struct ws_tls {
 static void say(char why[WS_TLS_WHY], const char *what)
 {
 	unsigned long code = ERR_get_error();
-	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	const char *reason = ERR_SYSTEM_ERROR(code) ? strerror((int)ERR_GET_REASON(code))
+		: code ? ERR_reason_error_string(code) : NULL;
 	snprintf(why, WS_TLS_WHY, "%s: %s", what, reason ? reason : "unknown error");
 	ERR_clear_error();
 }
