@@ -537,9 +537,11 @@ static void test_broken(void)
 		bool masked;
 		uint64_t length;
 	} rows[] = {
-		{ 0x82, SHORT, true, 100 }, { 0x82, MEDIUM, true, 300 }, { 0x82, LONG, true, 70000 }, { 0x89, SHORT, true, 9 },
+		{ 0x82, SHORT, true, 100 }, { 0x82, MEDIUM, true, 300 }, { 0x82, LONG, true, 70000 },
+		{ 0x89, SHORT, true, 9 },
 		{ 0xC2, SHORT, true, 100 }, { 0x83, SHORT, true, 100 }, { 0x82, SHORT, false, 100 }, { 0x09, SHORT, true, 9 },
-		{ 0x89, MEDIUM, true, 300 }, { 0x82, MEDIUM, true, 5 }, { 0x82, LONG, true, 5 }, { 0x82, LONG, true, UINT64_MAX }
+		{ 0x89, MEDIUM, true, 300 }, { 0x82, MEDIUM, true, 5 }, { 0x82, LONG, true, 5 },
+		{ 0x82, LONG, true, UINT64_MAX }
 	};
 	uint8_t bytes[WS_FRAME_HEAD_SIZE + 5] = { 0 };
 
