@@ -21,6 +21,7 @@ ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/*.c)
 CORE     := $(filter-out src/binding/%,$(SOURCES))
 SUPPORT  := $(patsubst spec/support/%.c,build/spec/%.so,$(sort $(wildcard spec/support/*.c)))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
+FUZZERS  := $(patsubst spec/fuzz/%.c,%,$(sort $(wildcard spec/fuzz/*_fuzz.c)))
 
 CFLAGS   ?= -O2 -g
 SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -33,7 +34,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
 endif
 
-.PHONY: build help demo demo-server test test-core closing conformance interop chaos valgrind sanitize warnings bench rock clean
+.PHONY: build help demo demo-server test test-core closing fuzz conformance interop chaos valgrind sanitize warnings bench rock clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -49,12 +50,15 @@ demo-server: build ## the demo's server alone, for a browser or any client
 	@$(LUA) examples/demo/server.lua
 
 test: build test-core $(SUPPORT) need-test ## everything a change must pass
-	@tools/test.sh $(UNITS)
+	@tools/test.sh $(UNITS) $(FUZZERS:%=build/unit/%)
 
-test-core: $(UNITS) ## build the C unit tests, with the sanitizers on
+test-core: $(UNITS) $(FUZZERS:%=build/unit/%) ## build the C unit tests, with the sanitizers on
 
 closing: build/closing/closing_explore ## explore the closing state machine exhaustively
 	$< $(ARGS)
+
+fuzz: $(FUZZERS:%=build/fuzz/%) ## random input for every parser, with clang's libFuzzer; TIME=60 seconds for each
+	@tools/fuzz.sh $(or $(TIME),60) $^
 
 conformance: build need-conformance ## Autobahn's cases, for a server and for a client
 	@tools/conformance.sh
@@ -88,7 +92,7 @@ need-%:
 	@tools/bootstrap.sh $*
 
 # One after the other: package managers do not share.
-need-demo need-test need-conformance need-warnings need-bench: | need-build
+need-demo need-test need-conformance need-warnings need-bench need-fuzz: | need-build
 need-interop: | need-test
 need-valgrind: | need-test
 
@@ -112,6 +116,7 @@ build/$(1)/core.a: $(CORE:%.c=build/$(1)/%.o)
 	@$$(AR) rcs $$@ $$^
 endef
 $(eval $(call compile,unit,$$(CC),-O1 -g $$(SANITIZE)))
+$(eval $(call compile,fuzz,$$(CLANG),-O1 -g $$(SANITIZE) -fsanitize=fuzzer-no-link,need-fuzz))
 $(eval $(call compile,closing,$$(CC),-O2))
 $(eval $(call compile,spec,$$(CC),-O1 -g -fPIC $$(WARNINGS) $$(LUA_FLAGS)))
 $(eval $(call compile,bench,$$(CC),-O2 $$(WARNINGS)))
@@ -121,6 +126,13 @@ $(eval $(call compile,warnings/clang,$$(CLANG),-O2 $$(WARNINGS) $$(LUA_FLAGS),ne
 
 build/unit/%_test: build/unit/spec/core/%_test.o build/unit/core.a
 	@$(CC) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+# Without libFuzzer, on the seeds and on blind mutations of them.
+build/unit/%_fuzz: build/unit/spec/fuzz/%_fuzz.o build/unit/spec/fuzz/driver.o build/unit/core.a
+	@$(CC) $(SANITIZE) -o $@ $^ $(LIBRARIES)
+
+build/fuzz/%_fuzz: build/fuzz/spec/fuzz/%_fuzz.o build/fuzz/core.a
+	@$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBRARIES)
 
 build/closing/%_explore: build/closing/spec/core/%_explore.o build/closing/core.a
 	@$(CC) -o $@ $^ $(LIBRARIES)

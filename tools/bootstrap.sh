@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
-#   tools/bootstrap.sh SET...      sets: build demo test conformance interop valgrind bench warnings
+#   tools/bootstrap.sh SET...      sets: build demo test conformance interop valgrind bench warnings fuzz
 set -eu
 
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
@@ -32,6 +32,7 @@ table() {
 	bench       run:python3           python3       python3        python3        python         python
 	bench       run:strace            strace        strace         strace         strace         -
 	warnings    run:clang             clang         clang          clang          clang          llvm
+	fuzz        fuzzer:               clang,libclang-rt-dev clang,compiler-rt clang,compiler-rt clang,compiler-rt llvm
 	END
 }
 
@@ -54,6 +55,7 @@ has() {
 		END
 		;;
 	venv:*) python3 -c 'import ensurepip' ;;
+	fuzzer:*) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o /dev/null - ;;
 	esac 2>/dev/null
 }
 
