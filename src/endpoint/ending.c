@@ -56,10 +56,7 @@ static void finish(struct ws_connection *c, bool abort)
 	else
 		ws_transport_close(&c->transport);
 	c->deciding = false;
-	if (c->busy)
-		ws_timer_start(c->endpoint->loop, &c->timer, ws_connection_now(c) + c->endpoint->options.close_timeout);
-	else
-		ws_timer_stop(c->endpoint->loop, &c->timer);
+	ws_timer_stop(c->endpoint->loop, &c->timer);
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
