@@ -1,6 +1,6 @@
 /*
- * A connection of a server's, its peer at the other end of a socket pair, and somebody above who keeps a log of what he is
- * told. Time passes in turns of the loop.
+ * A connection of a server's, its peer at the other end of a socket pair, and somebody above who keeps a log of what
+ * he is told. Time passes in turns of the loop.
  */
 #ifndef CONNECTION_SCENE_H
 #define CONNECTION_SCENE_H
@@ -11,6 +11,7 @@
 
 #include "endpoint/connection.h"
 #include "endpoint/opening.h"
+#include "error.h"
 #include "unit.h"
 
 enum {
@@ -35,12 +36,13 @@ struct scene {
 };
 
 /* The callbacks know their connection only. */
-static struct scene *scene_of(const struct ws_connection *c)
+static inline struct scene *scene_of(const struct ws_connection *c)
 {
 	return (struct scene *)(void *)((char *)c->endpoint - offsetof(struct scene, endpoint));
 }
 
-static void __attribute__((format(printf, 3, 4))) scene_note(struct scene *s, const char *name, const char *format, ...)
+static inline void __attribute__((format(printf, 3, 4)))
+scene_note(struct scene *s, const char *name, const char *format, ...)
 {
 	va_list arguments;
 
@@ -54,17 +56,20 @@ static void __attribute__((format(printf, 3, 4))) scene_note(struct scene *s, co
 		s->hook(s, name);
 }
 
-static enum ws_done scene_done(const struct scene *s, const char *name)
+static inline enum ws_done scene_done(const struct scene *s, const char *name)
 {
 	return s->busy_at != NULL && strcmp(s->busy_at, name) == 0 ? WS_BUSY : WS_DONE;
 }
 
-static void scene_accept(struct scene *s)
+static inline void scene_accept(struct scene *s)
 {
-	(void)ws_connection_accept(s->c, (struct ws_slice){ s->key, strlen(s->key) }, (struct ws_slice){ NULL, 0 });
+	static const struct ws_slice nothing = { NULL, 0 };
+
+	if (ws_connection_accept(s->c, (struct ws_slice){ s->key, strlen(s->key) }, nothing) == WS_ERROR_MEMORY)
+		ws_connection_refuse(s->c, 500, "", nothing);
 }
 
-static void scene_request(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes)
+static inline void scene_request(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes)
 {
 	struct scene *s = scene_of(c);
 	size_t from = 0;
@@ -78,7 +83,7 @@ static void scene_request(struct ws_connection *c, const struct ws_head *head, s
 		scene_accept(s);
 }
 
-static enum ws_done scene_message(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len)
+static inline enum ws_done scene_message(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len)
 {
 	(void)kind;
 	if (len <= 20)
@@ -88,36 +93,37 @@ static enum ws_done scene_message(struct ws_connection *c, enum ws_opcode kind, 
 	return scene_done(scene_of(c), "message");
 }
 
-static enum ws_done scene_ping(struct ws_connection *c, const uint8_t *data, size_t len)
+static inline enum ws_done scene_ping(struct ws_connection *c, const uint8_t *data, size_t len)
 {
 	scene_note(scene_of(c), "ping", "(%.*s)", (int)len, (const char *)data);
 	return scene_done(scene_of(c), "ping");
 }
 
-static enum ws_done scene_pong(struct ws_connection *c, const uint8_t *data, size_t len, double rtt)
+static inline enum ws_done scene_pong(struct ws_connection *c, const uint8_t *data, size_t len, double rtt)
 {
 	scene_note(scene_of(c), "pong", "(%.*s)%s", rtt < 0 ? (int)len : 0, (const char *)data, rtt < 0 ? "" : "timed");
 	return scene_done(scene_of(c), "pong");
 }
 
-static enum ws_done scene_closing(struct ws_connection *c, unsigned code, const uint8_t *reason, size_t len)
+static inline enum ws_done scene_closing(struct ws_connection *c, unsigned code, const uint8_t *reason, size_t len)
 {
 	scene_note(scene_of(c), "closing", "(%u%s%.*s)", code, len ? " " : "", (int)len, (const char *)reason);
 	return scene_done(scene_of(c), "closing");
 }
 
-static enum ws_done scene_drain(struct ws_connection *c)
+static inline enum ws_done scene_drain(struct ws_connection *c)
 {
 	scene_note(scene_of(c), "drain", "%s", "");
 	return scene_done(scene_of(c), "drain");
 }
 
-static void scene_flushed(struct ws_connection *c)
+static inline void scene_flushed(struct ws_connection *c)
 {
 	scene_note(scene_of(c), "flushed", "%s", "");
 }
 
-static void scene_close(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len)
+static inline void scene_close(struct ws_connection *c, const struct ws_closing_report *report, const char *reason,
+                               size_t len)
 {
 	static const char *const by[] = { "network", "peer", "local" };
 
@@ -125,12 +131,12 @@ static void scene_close(struct ws_connection *c, const struct ws_closing_report 
 	           report->clean ? "clean" : "unclean");
 }
 
-static void scene_opened(struct ws_connection *c)
+static inline void scene_opened(struct ws_connection *c)
 {
 	scene_note(scene_of(c), "opened", "%s", "");
 }
 
-static void scene_finished(struct ws_connection *c)
+static inline void scene_finished(struct ws_connection *c)
 {
 	scene_note(scene_of(c), "finished", "%s", "");
 }
@@ -140,7 +146,7 @@ static const struct ws_connection_handler scene_handler = {
 };
 
 /* Nothing is held back by default, and every deadline is far away. False: no memory. */
-static bool scene_start(struct scene *s)
+static inline bool scene_start(struct scene *s)
 {
 	int pair[2];
 
@@ -165,7 +171,7 @@ static bool scene_start(struct scene *s)
 }
 
 /* The peer takes what there is. */
-static void scene_receive(struct scene *s)
+static inline void scene_receive(struct scene *s)
 {
 	uint8_t bytes[65536];
 	ssize_t got;
@@ -179,19 +185,19 @@ static void scene_receive(struct scene *s)
 }
 
 /* Turns in which all that can happen without waiting does. */
-static void scene_turns(struct scene *s)
+static inline void scene_turns(struct scene *s)
 {
 	for (int i = 0; i < 12; i++)
 		(void)ws_loop_turn(s->loop, 0);
 }
 
-static bool scene_told(const struct scene *s, const char *what)
+static inline bool scene_told(const struct scene *s, const char *what)
 {
 	return strstr(s->log, what) != NULL;
 }
 
 /* Turns until something was told; deadlines pass. */
-static bool scene_await(struct scene *s, const char *what)
+static inline bool scene_await(struct scene *s, const char *what)
 {
 	const uint64_t end = ws_loop_now(s->loop) + SCENE_PATIENCE;
 
@@ -200,13 +206,13 @@ static bool scene_await(struct scene *s, const char *what)
 	return scene_told(s, what);
 }
 
-static void scene_bytes(struct scene *s, const void *bytes, size_t len)
+static inline void scene_bytes(struct scene *s, const void *bytes, size_t len)
 {
 	(void)send(s->peer, bytes, len, MSG_NOSIGNAL);
 }
 
 /* A frame of the peer's, masked. */
-static size_t scene_frame(uint8_t *out, unsigned first, const void *payload, size_t len)
+static inline size_t scene_frame(uint8_t *out, unsigned first, const void *payload, size_t len)
 {
 	static const uint8_t key[4] = { 0x37, 0xFA, 0x21, 0x3D };
 	size_t size = 0;
@@ -224,22 +230,22 @@ static size_t scene_frame(uint8_t *out, unsigned first, const void *payload, siz
 	return size;
 }
 
-static void scene_send(struct scene *s, unsigned first, const char *payload)
+static inline void scene_send(struct scene *s, unsigned first, const char *payload)
 {
 	uint8_t bytes[65536 + 14];
 
 	scene_bytes(s, bytes, scene_frame(bytes, first, payload, strlen(payload)));
 }
 
-static void scene_ask(struct scene *s)
-{
-	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+static const char scene_head[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-	scene_bytes(s, request, sizeof request - 1);
+static inline void scene_ask(struct scene *s)
+{
+	scene_bytes(s, scene_head, sizeof scene_head - 1);
 }
 
-static void scene_leave(struct scene *s)
+static inline void scene_leave(struct scene *s)
 {
 	if (s->peer >= 0)
 		close(s->peer);
@@ -247,7 +253,7 @@ static void scene_leave(struct scene *s)
 }
 
 /* Starts, and plays the opening handshake. */
-static void scene_open(struct scene *s)
+static inline void scene_open(struct scene *s)
 {
 	CHECK(scene_start(s));
 	scene_ask(s);
@@ -259,7 +265,7 @@ static void scene_open(struct scene *s)
 	s->log[0] = '\0';
 }
 
-static unsigned scene_count(const struct scene *s, const char *what)
+static inline unsigned scene_count(const struct scene *s, const char *what)
 {
 	unsigned count = 0;
 
@@ -269,7 +275,7 @@ static unsigned scene_count(const struct scene *s, const char *what)
 }
 
 /* Lets go of everything. */
-static void scene_free(struct scene *s)
+static inline void scene_free(struct scene *s)
 {
 	scene_leave(s);
 	if (s->c != NULL)

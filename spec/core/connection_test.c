@@ -1,4 +1,4 @@
-/* A connection from socket to callback: what is told, in what order, and that the end is told once, as the last thing. */
+/* A connection from socket to callback: what is told, in what order, and that the end is told once, and last. */
 #include "connection_scene.h"
 #include "protocol/code.h"
 
@@ -49,8 +49,8 @@ static void test_any_cut(void)
 	uint8_t bytes[400];
 
 	for (size_t step = 1; step <= sizeof bytes; step *= 7) {
-		size_t size = (size_t)sprintf((char *)bytes, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: "
-			"Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+		size_t size = sizeof scene_head - 1;
+		memcpy(bytes, scene_head, size);
 		size += scene_frame(bytes + size, FIN | WS_TEXT, "one", 3);
 		size += scene_frame(bytes + size, FIN | WS_PING, "p", 1);
 		size += scene_frame(bytes + size, WS_TEXT, "t", 1);
@@ -507,7 +507,8 @@ static void test_release(void)
 		scene_leave(&scene);
 		scene_turns(&scene);
 		unit_row("in %s: %s", at, scene.log);
-		CHECK(strcmp(scene.log, "request opened message(m) ping(p) closing(1000) finished close(1000 , by peer, clean)") == 0);
+		CHECK(strcmp(scene.log, "request opened message(m) ping(p) closing(1000) finished "
+			"close(1000 , by peer, clean)") == 0);
 		scene_free(&scene);
 	}
 }

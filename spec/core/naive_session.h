@@ -140,8 +140,8 @@ static inline bool naive_frame(struct naive *n, const uint8_t *data, size_t size
 }
 
 /* What is to be told of a stream, if only the messages are wanted that end in (from, to]. */
-static inline void naive_session(struct log *log, enum ws_role role, size_t max_message, const uint8_t *data, size_t size,
-                                 size_t from, size_t to)
+static inline void naive_session(struct log *log, enum ws_role role, size_t max_message, const uint8_t *data,
+                                 size_t size, size_t from, size_t to)
 {
 	struct naive n = { .log = log, .role = role, .max_message = max_message, .from = from, .to = to };
 

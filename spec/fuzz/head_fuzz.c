@@ -1,7 +1,7 @@
 /*
- * Heads of requests and responses. The first byte says which, and the largest size allowed. However much of it has come,
- * the verdict is the same, and falls at the same byte; what is told of a head lies in it and has nothing in it that
- * would mean something else to another reader.
+ * Heads of requests and responses. The first byte says which, and the largest size allowed. However much of it has
+ * come, the verdict is the same, and falls at the same byte; what is told of a head lies in it and has nothing in it
+ * that would mean something else to another reader.
  */
 #include "fuzz.h"
 

@@ -1,0 +1,211 @@
+/*
+ * A connection for which the nth allocation fails, and those after it for a while: in the core, in libevent, wslay and
+ * OpenSSL. It may end of it, but never crashes or leaks, and tells its end once.
+ */
+#include "memory.h"
+
+#include <dirent.h>
+#include <event2/event.h>
+#include <openssl/err.h>
+
+#include "connection_scene.h"
+
+enum { FIN = 0x80, LARGE = 60000 };
+
+static struct scene scene;
+
+static unsigned descriptors(void)
+{
+	unsigned count = 0;
+	DIR *folder = opendir("/proc/self/fd");
+
+	while (folder != NULL && readdir(folder) != NULL)
+		count++;
+	if (folder != NULL)
+		closedir(folder);
+	return count;
+}
+
+/* Some bytes at a time, so that little comes in one piece. */
+static void send_in_pieces(unsigned first, const char *payload, size_t len, size_t step)
+{
+	static uint8_t bytes[LARGE + 14];
+	const size_t size = scene_frame(bytes, first, payload, len);
+
+	for (size_t at = 0; at < size; at += step) {
+		scene_bytes(&scene, bytes + at, size - at < step ? size - at : step);
+		(void)ws_loop_turn(scene.loop, 0);
+	}
+}
+
+static void exchange(void)
+{
+	scene_turns(&scene);
+	scene_receive(&scene);
+}
+
+/* A bit of everything that takes memory. */
+static void play(void)
+{
+	static char large[4 * LARGE];
+
+	memset(large, 'x', sizeof large);
+	if (!scene_start(&scene))
+		return;
+	scene.endpoint.options.close_timeout = 100;
+	scene.endpoint.options.heartbeat = (struct ws_heartbeat_options){ 60000, 60000 };
+	scene_bytes(&scene, scene_head, 20);
+	exchange();
+	scene_bytes(&scene, scene_head + 20, sizeof scene_head - 1 - 20);
+	exchange();
+	scene_send(&scene, FIN | WS_TEXT, "small");
+	scene_send(&scene, FIN | WS_PING, "p");
+	exchange();
+	send_in_pieces(FIN | WS_TEXT, large, LARGE, 10000);
+	send_in_pieces(WS_TEXT, "frag", 4, 3);
+	send_in_pieces(FIN | WS_PONG, "between", 7, 2);
+	send_in_pieces(FIN | WS_CONTINUATION, "ments", 5, 4);
+	exchange();
+	ws_connection_want(scene.c, WS_SESSION_HOLD);
+	scene_send(&scene, FIN | WS_TEXT, "held");
+	send_in_pieces(FIN | WS_BINARY, large, 20000, 9000);
+	exchange();
+	ws_connection_want(scene.c, WS_SESSION_DELIVER);
+	exchange();
+	(void)ws_connection_send(scene.c, WS_TEXT, "answer", 6);
+	(void)ws_connection_ping(scene.c, NULL, 0);
+	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large);
+	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large); /* more than the kernel takes */
+	for (int i = 0; i < 8; i++)
+		exchange();
+}
+
+static void close_by_peer(void)
+{
+	scene_send(&scene, FIN | WS_CLOSE, "\x03\xe8" "good bye");
+	exchange();
+}
+
+static void close_by_us(void)
+{
+	(void)ws_connection_close(scene.c, 1001, "going", 5);
+	exchange();
+	scene_send(&scene, FIN | WS_CLOSE, "\x03\xe9");
+	exchange();
+}
+
+static void fail(void)
+{
+	scene_send(&scene, FIN | WS_TEXT, "\xff");
+	exchange();
+}
+
+static void refuse(void)
+{
+	ws_connection_refuse(scene.c, 403, "", (struct ws_slice){ "no", 2 });
+	exchange();
+}
+
+/* Memory is back. Whatever state it is in, it ends when the peer is gone. */
+static void end(void)
+{
+	memory_reset(0, 0);
+	scene_leave(&scene);
+	if (scene.c != NULL) {
+		CHECK(scene_await(&scene, "finished"));
+		scene_turns(&scene);
+	}
+	CHECK(scene_count(&scene, "finished") == (scene.c != NULL));
+	CHECK(scene_count(&scene, "close(") == scene_count(&scene, "opened"));
+	scene_free(&scene);
+	ERR_clear_error();
+}
+
+/* Whoever goes on after all has lost nothing, and nobody is blamed for what we lack. */
+static void check_told(void)
+{
+	static const char all[] = "message(small) ping(p) message(60000) pong(between) message(fragments) message(held) "
+		"message(20000)";
+
+	CHECK(!scene_told(&scene, "closing(1000 good bye)") || scene_told(&scene, all));
+	CHECK(!scene_told(&scene, "close(1002") && memcmp(scene.wire, "HTTP/1.1 400", 12) != 0);
+}
+
+/* Returns how many allocations it took. */
+static size_t play_starved(void (*way)(void), size_t fail_at, size_t count)
+{
+	memory_reset(fail_at, count);
+	play();
+	if (scene.c != NULL)
+		way();
+	const size_t calls = memory.calls;
+	end();
+	return calls;
+}
+
+static void say_nothing(int severity, const char *message)
+{
+	(void)severity;
+	(void)message;
+}
+
+/* Lets them fail one after the other, and the count - 1 behind each. */
+static void starve(void (*way)(void), size_t count)
+{
+	event_set_log_callback(say_nothing);
+	(void)play_starved(way, 0, 0); /* what libraries allocate once and keep */
+	const size_t calls = play_starved(way, 0, 0);
+	const unsigned open = descriptors();
+	unit_row("%zu allocations", calls);
+	CHECK(calls > 15);
+	CHECK(scene_told(&scene, "close(") || way == refuse);
+	for (size_t n = 1; n <= calls; n++) {
+		(void)play_starved(way, n, count); /* and for their errors */
+		const size_t live = memory.live;
+		(void)play_starved(way, n, count);
+		unit_row("allocation %zu of %zu: %s", n, calls, scene.log);
+		check_told();
+		CHECK(memory.live == live);
+		CHECK(descriptors() == open);
+	}
+}
+
+static void test_peer_close(void)
+{
+	starve(close_by_peer, 1);
+}
+
+static void test_own_close(void)
+{
+	starve(close_by_us, 1);
+}
+
+static void test_failure(void)
+{
+	starve(fail, 1);
+}
+
+static void test_refusal(void)
+{
+	starve(refuse, 1);
+}
+
+static void test_for_a_while(void)
+{
+	starve(close_by_peer, 5);
+	starve(close_by_us, 20);
+}
+
+static void test_for_good(void)
+{
+	starve(close_by_peer, SIZE_MAX / 2);
+}
+
+UNIT_MAIN(
+	{ "each allocation fails once, and the peer closes", test_peer_close },
+	{ "each allocation fails once, and we close", test_own_close },
+	{ "each allocation fails once, and the peer breaks the protocol", test_failure },
+	{ "each allocation fails once, and it is refused late", test_refusal },
+	{ "some in a row fail", test_for_a_while },
+	{ "none succeeds any more", test_for_good }
+)
