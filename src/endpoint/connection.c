@@ -98,10 +98,17 @@ static void on_readable(struct ws_transport *t)
 	ws_pump(of_transport(t));
 }
 
-/* A peer that is gone for good ends even a paused connection; what it had sent and we had not read goes with it. */
+/*
+ * A peer that is gone for good ends even a paused connection; what it had sent and we had not read goes with it. Only
+ * its answer to our Close is looked for: reading goes on, and comes upon the failure again.
+ */
 static void on_broken(struct ws_transport *t)
 {
-	ws_pump_error(of_transport(t));
+	struct ws_connection *c = of_transport(t);
+	if (ws_pump_pass_held(c))
+		ws_connection_settle(c);
+	else
+		ws_pump_error(c);
 }
 
 static void tell_drained(struct ws_connection *c)

@@ -57,6 +57,12 @@ void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *re
 /* Takes in a FIN that had to wait, if it need not wait any more. */
 void ws_pump_held_end(struct ws_connection *c);
 
+/*
+ * After our own Close the peer's may stand behind a message that nobody has taken: messages are thrown away from now on,
+ * to find it. False: there is none to pass over, or it has been done before.
+ */
+bool ws_pump_pass_held(struct ws_connection *c);
+
 /* The transport has failed. */
 void ws_pump_error(struct ws_connection *c);
 

@@ -88,8 +88,7 @@ static void closing_deadline(struct ws_connection *c)
 		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
 		return;
 	}
-	if (c->held && !c->overdue) { /* the peer's Close may stand behind what nobody has taken */
-		c->overdue = true;
+	if (ws_pump_pass_held(c)) {
 		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
 		return;
 	}

@@ -153,6 +153,13 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 		ws_ending_out_of_memory(c);
 }
 
+bool ws_pump_pass_held(struct ws_connection *c)
+{
+	bool pass = ws_connection_state(c) == WS_CLOSING && !c->session.closing.messages_stopped && c->held && !c->overdue;
+	c->overdue = c->overdue || pass;
+	return pass;
+}
+
 /* The system's message, as part of a sentence. */
 void ws_pump_error(struct ws_connection *c)
 {
