@@ -58,16 +58,37 @@ static void test_truncated(void)
 
 static void test_wrong(void)
 {
-	static const char *const rows[] = { "x\r\n", "-1\r\n", "<html>", "5hello", "fffffffffffffffff\r\n" };
+	static const struct {
+		const char *text, *body; /* what came before */
+	} rows[] = {
+		{ "x\r\n", "" }, { "-1\r\n", "" }, { "0x1\r\n", "" }, { "<html>", "" }, { "5hello", "" },
+		{ "\r\n", "" }, { "\n", "" }, { ";x=y\r\n", "" }, { " 1\r\nx\r\n", "" }, { "fffffffffffffffff\r\n", "" },
+		{ "3\r\nnot\r\nx\r\n", "not" }, { "3\r\nnot\r\n\r\n", "not" }, { "3\r\nnot0\r\n\r\n", "not" },
+		{ "3\r\nnot here\r\n0\r\n\r\n", "not" },
+	};
 	char body[64];
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		unit_row("%s", rows[i]);
-		CHECK(decode(rows[i], strlen(rows[i]), 1, body) == WS_ERROR_PROTOCOL);
+		size_t len = strlen(rows[i].text);
+		for (size_t cut = 0; cut <= len; cut++) {
+			unit_row("%s, cut at %zu", rows[i].text, cut);
+			CHECK(decode(rows[i].text, len, cut, body) == WS_ERROR_PROTOCOL);
+			CHECK(!strcmp(body, rows[i].body));
+		}
 	}
+}
+
+static void test_largest(void)
+{
+	char line[32], body[64];
+	int len = snprintf(line, sizeof line, "%zX\r\n", SIZE_MAX / 2);
+	CHECK(decode(line, (size_t)len, 1, body) == WS_AGAIN);
+	len = snprintf(line, sizeof line, "%zX\r\n", SIZE_MAX / 2 + 1);
+	CHECK(decode(line, (size_t)len, 1, body) == WS_ERROR_PROTOCOL);
 }
 
 UNIT_MAIN(
 	{ "chunks are joined, extensions and trailers passed over", test_good },
 	{ "what is not over waits for more", test_truncated },
-	{ "what is no chunk is refused", test_wrong }
+	{ "what is no chunk is refused", test_wrong },
+	{ "sizes do not overflow", test_largest }
 )

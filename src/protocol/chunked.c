@@ -5,7 +5,8 @@
 
 #include "error.h"
 
-enum state { SIZE, EXTENSION, DATA, DATA_END, LAST };
+/* SIZE: no digit yet; MORE_SIZE: at least one. */
+enum state { SIZE, MORE_SIZE, EXTENSION, DATA, DATA_END, LAST };
 
 static int digit_value(char c)
 {
@@ -19,15 +20,18 @@ static int digit_value(char c)
 static int take_size(struct ws_chunked *c, char byte)
 {
 	int digit = digit_value(byte);
-	if (c->state == SIZE && digit >= 0) {
+	if (c->state <= MORE_SIZE && digit >= 0) {
 		if (c->left > SIZE_MAX / 32)
 			return WS_ERROR_PROTOCOL;
 		c->left = c->left * 16 + (size_t)digit;
+		c->state = MORE_SIZE;
 		return 0;
 	}
+	if (c->state == SIZE)
+		return WS_ERROR_PROTOCOL;
 	if (byte == '\n')
 		c->state = c->left ? DATA : LAST;
-	else if (c->state == SIZE && byte != '\r' && byte != ';' && byte != ' ' && byte != '\t')
+	else if (c->state == MORE_SIZE && byte != '\r' && byte != ';' && byte != ' ' && byte != '\t')
 		return WS_ERROR_PROTOCOL;
 	else
 		c->state = EXTENSION;
@@ -56,7 +60,7 @@ int ws_chunked_next(struct ws_chunked *c, struct ws_slice *input, struct ws_slic
 		input->len--;
 		if (c->state == DATA_END && byte == '\n')
 			c->state = SIZE;
-		else if (c->state != DATA_END && take_size(c, byte) != 0)
+		else if (c->state == DATA_END ? byte != '\r' : take_size(c, byte) != 0)
 			return WS_ERROR_PROTOCOL;
 	}
 	return c->state == LAST ? 1 : WS_AGAIN;
