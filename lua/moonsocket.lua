@@ -47,6 +47,13 @@ local function handlers_of(handler, level)
   return list, true
 end
 
+-- What the option tls says, for the core; a mistake in it is the caller's caller's.
+local function tls_context(what, given, is_server)
+  local ok, context, wrong = pcall(core.tls, given, is_server)
+  if not ok then error(what .. ": " .. context, 4) end
+  return context, wrong and "cannot use the option tls: " .. wrong
+end
+
 --- Starts a server.
 -- @param where a port number, "host:port", "[::1]:port", "unix:/path" or "fd:3"
 -- @param handler function(ws, request), or a table of callbacks
@@ -61,8 +68,8 @@ function moonsocket.serve(where, handler, given)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
   if config.tls then
-    config.context, wrong = core.tls(config.tls, true)
-    if not config.context then return nil, "cannot use the option tls: " .. wrong end
+    config.context, wrong = tls_context("serve", config.tls, true)
+    if not config.context then return nil, wrong end
   end
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
@@ -73,14 +80,16 @@ end
 local default_tls
 
 local function client_tls(given)
-  if given then return core.tls(given, false) end
-  local wrong
-  if not default_tls then default_tls, wrong = core.tls({}, false) end
-  return default_tls, wrong
+  if given or not default_tls then
+    local context, wrong = tls_context("connect", given or {}, false)
+    if given or not context then return context, wrong end
+    default_tls = context
+  end
+  return default_tls
 end
 
 --- Connects to a server; waits until the connection is open or has failed.
--- @param where "ws://host:port/path?query" or "ws+unix:/path/to.sock:/path"
+-- @param where "ws://host:port/path?query", "wss://..." or "ws+unix:/path/to.sock:/path"
 -- @param given options (see library/moonsocket.lua)
 -- @return ws, or nil, message and, where the server answered, its response { status =, headers =, body = }
 function moonsocket.connect(where, given)
@@ -89,7 +98,7 @@ function moonsocket.connect(where, given)
   if not target then error("connect: " .. wrong, 2) end
   if target.scheme == "wss" then
     config.context, wrong = client_tls(config.tls)
-    if not config.context then return nil, "cannot use the option tls: " .. wrong end
+    if not config.context then return nil, wrong end
     config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
   end
   config.host, config.port, config.path = target.host, target.port or 0, target.path

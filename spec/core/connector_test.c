@@ -5,7 +5,6 @@
 #include "net/connector.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -158,17 +157,6 @@ static void hole_close(const struct hole *hole)
 	for (int i = 0; i < 8; i++)
 		close(hole->fill[i]);
 	close(hole->listener);
-}
-
-static int descriptors(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	int n = 0;
-	while (fds != NULL && readdir(fds) != NULL)
-		n++;
-	if (fds != NULL)
-		closedir(fds);
-	return n;
 }
 
 /* A port that nobody listens on, kept from others as long as the socket is bound. */
@@ -352,10 +340,11 @@ static void families_in_turn(void)
 		return;
 	hole_make(&hole, "::1", 0);
 	unsigned port = port_of(hole.listener);
-	int listener = listening("127.0.0.1", port, 4), before = descriptors();
+	int listener = listening("127.0.0.1", port, 4);
+	unsigned before = unit_descriptors();
 	hosts_are("::1 two.test\n::1 two.test\n::1 two.test\n127.0.0.1 two.test\n");
 	client_begin(&client, "two.test", port, NULL);
-	while (client.calls == 0 && descriptors() <= before + 2) /* two attempts at the most */
+	while (client.calls == 0 && unit_descriptors() <= before + 2) /* two attempts at the most */
 		CHECK(ws_loop_turn(loop, 1000) == 0);
 	CHECK(client.calls == 1 && strcmp(client.peer, expected("127.0.0.1:#", port)) == 0);
 	client_end(&client);
@@ -556,7 +545,7 @@ static void loop_ends(void)
 /* Each test in a loop of its own, after which no descriptor may be left. */
 static void in_loop(void (*test)(void))
 {
-	int before = descriptors();
+	unsigned before = unit_descriptors();
 	loop = ws_loop_new();
 	strcpy(folder + sizeof folder - 7, "XXXXXX");
 	if (loop == NULL || mkdtemp(folder) == NULL)
@@ -570,7 +559,7 @@ static void in_loop(void (*test)(void))
 	unlink(resolv_conf);
 	CHECK(rmdir(folder) == 0);
 	ws_loop_free(loop);
-	CHECK(descriptors() == before);
+	CHECK(unit_descriptors() == before);
 }
 
 #define TEST(name) static void test_##name(void) { in_loop(name); }

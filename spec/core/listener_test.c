@@ -2,7 +2,6 @@
 #include "net/listener.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -403,21 +402,10 @@ static void not_started(void)
 	host_stop(&host);
 }
 
-static int descriptors(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	int n = 0;
-	while (fds != NULL && readdir(fds) != NULL)
-		n++;
-	if (fds != NULL)
-		closedir(fds);
-	return n;
-}
-
 /* Each test in a loop of its own, after which no descriptor may be left. */
 static void in_loop(void (*test)(void))
 {
-	int before = descriptors();
+	unsigned before = unit_descriptors();
 	loop = ws_loop_new();
 	strcpy(folder + sizeof folder - 7, "XXXXXX");
 	if (loop == NULL || mkdtemp(folder) == NULL)
@@ -425,7 +413,7 @@ static void in_loop(void (*test)(void))
 	test();
 	CHECK(rmdir(folder) == 0);
 	ws_loop_free(loop);
-	CHECK(descriptors() == before);
+	CHECK(unit_descriptors() == before);
 }
 
 #define TEST(name) static void test_##name(void) { in_loop(name); }

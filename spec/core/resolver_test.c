@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 
 #include "error.h"
@@ -399,21 +398,10 @@ static void many_at_once(void)
 	CHECK(loop->dns == NULL && loop->dns_queries == 200);
 }
 
-static int descriptors(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	int n = 0;
-	while (fds != NULL && readdir(fds) != NULL)
-		n++;
-	if (fds != NULL)
-		closedir(fds);
-	return n;
-}
-
 /* Each test in a loop of its own, after which no descriptor may be left. */
 static void in_loop(void (*test)(void))
 {
-	int before = descriptors();
+	unsigned before = unit_descriptors();
 	loop = ws_loop_new();
 	strcpy(folder + sizeof folder - 7, "XXXXXX");
 	if (loop == NULL || mkdtemp(folder) == NULL)
@@ -430,7 +418,7 @@ static void in_loop(void (*test)(void))
 	unlink(resolv_conf);
 	CHECK(rmdir(folder) == 0);
 	ws_loop_free(loop);
-	CHECK(descriptors() == before);
+	CHECK(unit_descriptors() == before);
 }
 
 #define TEST(name) static void test_##name(void) { in_loop(name); }

@@ -4,7 +4,6 @@
  */
 #include "memory.h"
 
-#include <dirent.h>
 #include <event2/event.h>
 #include <openssl/err.h>
 
@@ -13,18 +12,6 @@
 enum { FIN = 0x80, LARGE = 60000 };
 
 static struct scene scene;
-
-static unsigned descriptors(void)
-{
-	unsigned count = 0;
-	DIR *folder = opendir("/proc/self/fd");
-
-	while (folder != NULL && readdir(folder) != NULL)
-		count++;
-	if (folder != NULL)
-		closedir(folder);
-	return count;
-}
 
 /* Some bytes at a time, so that little comes in one piece. */
 static void send_in_pieces(unsigned first, const char *payload, size_t len, size_t step)
@@ -155,7 +142,7 @@ static void starve(void (*way)(void), size_t count)
 	event_set_log_callback(say_nothing);
 	(void)play_starved(way, 0, 0); /* what libraries allocate once and keep */
 	const size_t calls = play_starved(way, 0, 0);
-	const unsigned open = descriptors();
+	const unsigned open = unit_descriptors();
 	unit_row("%zu allocations", calls);
 	CHECK(calls > 15);
 	CHECK(scene_told(&scene, "close(") || way == refuse);
@@ -166,7 +153,7 @@ static void starve(void (*way)(void), size_t count)
 		unit_row("allocation %zu of %zu: %s", n, calls, scene.log);
 		check_told();
 		CHECK(memory.live == live);
-		CHECK(descriptors() == open);
+		CHECK(unit_descriptors() == open);
 	}
 }
 

@@ -2,7 +2,6 @@
 #include "net/transport.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -196,17 +195,6 @@ static void raw_write(int fd, uint64_t *at, size_t len)
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = pattern((*at)++);
 	CHECK(len <= sizeof bytes && send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len);
-}
-
-static int descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	int n = 0;
-	while (folder != NULL && readdir(folder) != NULL)
-		n++;
-	if (folder != NULL)
-		closedir(folder);
-	return n;
 }
 
 static void echo(void)
@@ -895,13 +883,13 @@ static void failing_init(void)
 /* Each test in a loop of its own, after which no descriptor may be left. */
 static void in_loop(void (*test)(void))
 {
-	int before = descriptors();
+	unsigned before = unit_descriptors();
 	loop = ws_loop_new();
 	if (loop == NULL)
 		abort();
 	test();
 	ws_loop_free(loop);
-	CHECK(descriptors() == before);
+	CHECK(unit_descriptors() == before);
 }
 
 #define TEST(name) static void test_##name(void) { in_loop(name); }

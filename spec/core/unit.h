@@ -2,6 +2,7 @@
 #ifndef UNIT_H
 #define UNIT_H
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +25,18 @@ static struct {
 	int line;
 	char row[120], failed_row[120];
 } unit;
+
+/* How many descriptors the process has: to be compared with how many it had. */
+static inline unsigned unit_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned count = 0;
+	while (folder && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return count;
+}
 
 /* Fails the running test if cond is false. The test goes on. */
 #define CHECK(cond) unit_check((cond), __FILE__, __LINE__, #cond)

@@ -130,6 +130,23 @@ describe("TLS", function()
     end)
   end)
 
+  describe("as an option", function()
+    local key = { key = "key.pem" }
+    local mistakes = {
+      { "without a certificate", function() moonsocket.serve(0, print, { tls = key }) end, "serve: .*cert and key" },
+      { "with an unknown field", function() moonsocket.serve(0, print, { tls = { crt = "x" } }) end, "serve: .*'crt'" },
+      { "with a number", function() moonsocket.connect("wss://x/", { tls = { ca = 1 } }) end, "connect: .*ca is a file" },
+      { "that is no table", function() moonsocket.connect("wss://x/", { tls = true }) end, "connect: .*'tls'" },
+    }
+    for _, case in ipairs(mistakes) do
+      it(case[1] .. " is the caller's mistake", function()
+        local ok, message = pcall(case[2])
+        assert.is_false(ok)
+        assert.matches("^spec/tls/tls_spec.lua:%d+: " .. case[3], (message:gsub("^%./", "")))
+      end)
+    end
+  end)
+
   describe("of a client", function()
     it("trusts a host by name and by address", function()
       serving({}, function(url, endings)
