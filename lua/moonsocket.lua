@@ -47,11 +47,17 @@ local function handlers_of(handler, level)
   return list, true
 end
 
--- What the option tls says, for the core; a mistake in it is the caller's caller's.
+-- A client's without the option: reading the system's store takes milliseconds, so it is done once.
+local default_tls
+
+-- What the option tls says, for the core. A mistake in it is raised at whoever called serve or connect.
 local function tls_context(what, given, is_server)
-  local ok, context, wrong = pcall(core.tls, given, is_server)
-  if not ok then error(what .. ": " .. context, 4) end
-  return context, wrong and "cannot use the option tls: " .. wrong
+  if not given and default_tls then return default_tls end
+  local ok, context, wrong = pcall(core.tls, given or {}, is_server)
+  if not ok then error(what .. ": " .. context, 3) end
+  if not context then return nil, "cannot use the option tls: " .. wrong end
+  if not given then default_tls = context end
+  return context
 end
 
 --- Starts a server.
@@ -76,18 +82,6 @@ function moonsocket.serve(where, handler, given)
   return server
 end
 
--- Reading the system's store takes milliseconds: it is done once.
-local default_tls
-
-local function client_tls(given)
-  if given or not default_tls then
-    local context, wrong = tls_context("connect", given or {}, false)
-    if given or not context then return context, wrong end
-    default_tls = context
-  end
-  return default_tls
-end
-
 --- Connects to a server; waits until the connection is open or has failed.
 -- @param where "ws://host:port/path?query", "wss://..." or "ws+unix:/path/to.sock:/path"
 -- @param given options (see library/moonsocket.lua)
@@ -97,7 +91,7 @@ function moonsocket.connect(where, given)
   local target, wrong = url.parse(where)
   if not target then error("connect: " .. wrong, 2) end
   if target.scheme == "wss" then
-    config.context, wrong = client_tls(config.tls)
+    config.context, wrong = tls_context("connect", config.tls, false)
     if not config.context then return nil, wrong end
     config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
   end

@@ -54,16 +54,13 @@ local function tokens(value)
   end
 end
 
-local function request_headers(value)
-  if type(value) ~= "table" then return "a table { name = value } expected, got " .. tostring(value) end
-  local _, wrong = headers.request(value)
-  return wrong
-end
-
-local function cookies(value)
-  if type(value) ~= "table" then return "a table { name = value } expected, got " .. tostring(value) end
-  local _, wrong = headers.request({}, value)
-  return wrong
+-- A table of which lines of a request can be made.
+local function sendable(lines_of)
+  return function(value)
+    if type(value) ~= "table" then return "a table { name = value } expected, got " .. tostring(value) end
+    local _, wrong = lines_of(value)
+    return wrong
+  end
 end
 
 local function origins(value)
@@ -108,8 +105,8 @@ options.server = of_a_connection {
 
 options.client = of_a_connection {
   timeout = { 10, seconds(0.001) },
-  headers = { nil, request_headers },
-  cookies = { nil, cookies },
+  headers = { nil, sendable(headers.request) },
+  cookies = { nil, sendable(function(cookies) return headers.request({}, cookies) end) },
   max_body = { 64 * KiB, bytes(0) },
 }
 
