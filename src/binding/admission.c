@@ -10,11 +10,6 @@
 #include "protocol/code.h"
 #include "protocol/handshake.h"
 
-static struct ws_slice slice(const char *text)
-{
-	return (struct ws_slice){ text, strlen(text) };
-}
-
 /* Only a server's ws are admitted. */
 static struct ws_box_server *server_of(const struct ws_box *box)
 {
@@ -169,9 +164,9 @@ static void admit_finished(struct ws_task *task, bool ok)
 	size_t len = 0;
 	const char *full = ws_server_full(box->owner->server); /* the last one may have gone while authorize waited */
 	if (!ok) {
-		refuse(box, 500, "", slice("the server failed to judge the request"));
+		refuse(box, 500, "", ws_slice_of("the server failed to judge the request"));
 	} else if (!lua_isinteger(L, -3) && full) {
-		refuse(box, 503, "", slice(full));
+		refuse(box, 503, "", ws_slice_of(full));
 	} else if (lua_isboolean(L, -3)) {
 		admit(box);
 	} else if (lua_isnil(L, -3)) {
@@ -212,9 +207,9 @@ void ws_admission_on_request(struct ws_connection *c, const struct ws_head *head
 	unsigned status;
 	const char *why = refusal_of(server, head, &status);
 	if (why)
-		ws_connection_refuse(c, status, "", slice(why));
+		ws_connection_refuse(c, status, "", ws_slice_of(why));
 	else if (!(box = new_box(server, c, bytes)))
-		ws_connection_refuse(c, 503, "", slice("out of memory"));
+		ws_connection_refuse(c, 503, "", ws_slice_of("out of memory"));
 	else if (server->admit != LUA_NOREF)
 		judge(box);
 	else

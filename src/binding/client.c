@@ -152,18 +152,12 @@ static void on_failed(struct ws_client *client, const struct ws_client_failure *
 
 /* ---- connect */
 
-static struct ws_slice option_slice(lua_State *L, const char *name)
-{
-	const char *text = ws_option_string(L, name);
-	return (struct ws_slice){ text, strlen(text) };
-}
-
 static struct ws_client_options client_options(lua_State *L, const struct ws_box_client *box)
 {
 	return (struct ws_client_options){
 		.target = { ws_option_string(L, "host"), (unsigned)ws_option_integer(L, "port"), ws_option_string(L, "path") },
-		.resource = option_slice(L, "resource"),
-		.host = option_slice(L, "host_header"),
+		.resource = ws_slice_of(ws_option_string(L, "resource")),
+		.host = ws_slice_of(ws_option_string(L, "host_header")),
 		.headers = ws_option_string(L, "header_lines"),
 		.subprotocols = box->subprotocols.list,
 		.subprotocol_count = box->subprotocols.count,

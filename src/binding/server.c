@@ -338,7 +338,6 @@ static int server_stats(lua_State *L)
 {
 	const struct ws_server *server = check_server(L)->owner.server;
 	const struct ws_connection_stats *stats = &server->endpoint.stats;
-	static const char *const by[] = { "network", "peer", "local" };
 	lua_newtable(L);
 	set_count(L, "opened", server->opened);
 	set_count(L, "open", server->open);
@@ -350,7 +349,7 @@ static int server_stats(lua_State *L)
 	set_tally(L, "refused", &server->refused);
 	lua_createtable(L, 0, 3);
 	for (size_t i = 0; i < server->closed_by.count; i++)
-		set_count(L, by[server->closed_by.rows[i].key], server->closed_by.rows[i].count);
+		set_count(L, ws_by_names[server->closed_by.rows[i].key], server->closed_by.rows[i].count);
 	lua_setfield(L, -2, "closed_by");
 	return 1;
 }

@@ -11,6 +11,7 @@
 #include "protocol/code.h"
 
 const char ws_box_type[] = "moonsocket.websocket";
+const char *const ws_by_names[] = { "network", "peer", "local" };
 
 /* ---- the userdata's life */
 
@@ -189,12 +190,11 @@ static void set_code(lua_State *L, const char *field, unsigned code)
 
 void ws_box_push_info(lua_State *L, const struct ws_box *box)
 {
-	static const char *const by[] = { "network", "peer", "local" };
 	struct ws_closing_report report = ws_box_report(box);
 	lua_createtable(L, 0, 5);
 	lua_pushboolean(L, report.clean);
 	lua_setfield(L, -2, "clean");
-	lua_pushstring(L, by[report.by]);
+	lua_pushstring(L, ws_by_names[report.by]);
 	lua_setfield(L, -2, "by");
 	set_code(L, "sent", report.sent);
 	set_code(L, "received", report.received);

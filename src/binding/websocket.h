@@ -56,6 +56,9 @@ int ws_message_push(lua_State *L, const struct ws_message *m);
 
 extern const char ws_box_type[];
 
+/* What info.by says, by enum ws_by. */
+extern const char *const ws_by_names[];
+
 void ws_box_register(lua_State *L);
 
 /* Whether only a finalizer of the user's, which runs after ours, can still see it. */

@@ -2,16 +2,10 @@
 #include "endpoint/opening.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "endpoint/connection_private.h"
 #include "error.h"
 #include "protocol/handshake.h"
-
-static struct ws_slice text_slice(const char *text)
-{
-	return (struct ws_slice){ text, strlen(text) };
-}
 
 static int write_bytes(struct ws_connection *c, char *bytes, long size)
 {
@@ -40,7 +34,7 @@ static void write_refusal(struct ws_connection *c, unsigned status, const char *
 	if (size < 0) {
 		status = 500;
 		headers = "";
-		body = text_slice("the server's answer was not valid");
+		body = ws_slice_of("the server's answer was not valid");
 		size = ws_handshake_refusal(out, sizeof small, status, headers, body);
 	}
 	if (size > (long)sizeof small) {
@@ -62,7 +56,7 @@ void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *hea
 
 static long refuse(struct ws_connection *c, const struct ws_refusal *refusal, bool head_only)
 {
-	write_refusal(c, refusal->status, "", text_slice(refusal->why), head_only);
+	write_refusal(c, refusal->status, "", ws_slice_of(refusal->why), head_only);
 	return WS_ERROR_PROTOCOL;
 }
 
@@ -94,9 +88,8 @@ int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_sl
 
 void ws_opening_late(struct ws_connection *c)
 {
-	static const char late[] = "the opening handshake took too long";
 	if (c->refused)
 		ws_ending_step(c, WS_CLOSING_DEADLINE, 0, 0, NULL, 0);
 	else
-		ws_opening_refuse(c, 408, "", (struct ws_slice){ late, sizeof late - 1 });
+		ws_opening_refuse(c, 408, "", ws_slice_of("the opening handshake took too long"));
 }

@@ -113,7 +113,7 @@ static void on_finished(struct ws_connection *c)
 static void close_one(struct ws_server *server, struct ws_connection *c)
 {
 	if (ws_connection_state(c) == WS_CONNECTING)
-		ws_connection_refuse(c, 503, "", (struct ws_slice){ shutting, sizeof shutting - 1 });
+		ws_connection_refuse(c, 503, "", ws_slice_of(shutting));
 	else
 		ws_connection_close(c, server->shutdown.code, server->shutdown.reason, server->shutdown.reason_len);
 }

@@ -96,6 +96,11 @@ bool ws_slice_is(struct ws_slice slice, const char *text)
 	return slice_starts(slice, text) && text[slice.len] == '\0';
 }
 
+struct ws_slice ws_slice_of(const char *text)
+{
+	return (struct ws_slice){ text, strlen(text) };
+}
+
 bool ws_slice_is_token(struct ws_slice slice)
 {
 	return slice.len > 0 && slice_all(slice, char_is_token);

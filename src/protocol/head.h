@@ -74,6 +74,9 @@ bool ws_slice_is_token(struct ws_slice slice);
 /* Whether a slice equals a NUL-terminated string, in any case of ASCII. */
 bool ws_slice_is(struct ws_slice slice, const char *text);
 
+/* A text as a slice, without its NUL. */
+struct ws_slice ws_slice_of(const char *text);
+
 #pragma GCC visibility pop
 
 #endif
