@@ -62,10 +62,17 @@ static const char *upgrade_wrong(const struct ws_head *head)
 	struct ws_slice value;
 	if (head->minor < 1)
 		return "the server answers with HTTP/1.0: only HTTP/1.1 has upgrades";
-	if (find(head, "Upgrade", &value) != 1 || !ws_slice_is(value, "websocket"))
-		return "the server's answer has no header Upgrade: websocket";
+	const unsigned upgrades = find(head, "Upgrade", &value);
+	if (upgrades == 0)
+		return "the server's answer has no Upgrade";
+	if (upgrades > 1)
+		return "the server's answer has more than one Upgrade";
+	if (!ws_slice_is(value, "websocket"))
+		return "the server's Upgrade is not to websocket, or not to it alone";
+	if (find(head, "Connection", &value) == 0)
+		return "the server's answer has no Connection";
 	if (!ws_head_lists(head, "Connection", "upgrade"))
-		return "the server's answer has no header Connection: Upgrade";
+		return "the server's Connection does not list Upgrade";
 	if (find(head, "Sec-WebSocket-Extensions", &value) > 0)
 		return "the server chose an extension, but none was offered";
 	return NULL;
