@@ -557,26 +557,33 @@ static void test_broken(void)
 
 /* --- writing -------------------------------------------------------------------------------------- */
 
+/* Nothing but the head is written, and its key only where it is masked. */
+static void check_head(unsigned opcode, unsigned fin, uint64_t length, bool masked)
+{
+	const enum form form = length < 126 ? SHORT : length < 65536 ? MEDIUM : LONG;
+	uint8_t expected[WS_FRAME_HEAD_SIZE + 2], got[WS_FRAME_HEAD_SIZE + 2];
+
+	memset(expected, 0xEE, sizeof expected);
+	memset(got, 0xEE, sizeof got);
+	const size_t size = head_write(expected, fin << 7 | opcode, form, masked, length);
+	unit_row("opcode %x fin %u length %llu masked %d", opcode, fin, (unsigned long long)length, masked);
+	CHECK(ws_frame_head(&pool, got, (enum ws_opcode)opcode, fin, (size_t)length, masked ? key : NULL) == (int)size);
+	CHECK(memcmp(got, expected, sizeof got) == 0);
+}
+
 static void test_heads(void)
 {
 	static const uint64_t sizes[] = {
 		0, 1, 125, 126, 127, 255, 256, 65535, 65536, 65537, UINT32_MAX, UINT64_C(1) << 32, INT64_MAX
 	};
 
-	for (unsigned round = 0; round < 2; round++) /* the second with a writer that has been used */
+	for (unsigned round = 0; round < 4; round++) /* the later ones with a writer that has been used */
 		for (size_t o = 0; o < COUNT(opcodes); o++)
 			for (unsigned fin = 0; fin < 2; fin++)
 				for (size_t i = 0; i < COUNT(sizes); i++) {
 					if (opcodes[o] >= WS_CLOSE && (sizes[i] > WS_CONTROL_PAYLOAD || !fin))
 						continue;
-					const enum form form = sizes[i] < 126 ? SHORT : sizes[i] < 65536 ? MEDIUM : LONG;
-					uint8_t expected[WS_FRAME_HEAD_SIZE + 2], got[WS_FRAME_HEAD_SIZE + 2];
-					memset(expected, 0xEE, sizeof expected);
-					memset(got, 0xEE, sizeof got);
-					const size_t size = head_write(expected, fin << 7 | opcodes[o], form, false, sizes[i]);
-					unit_row("opcode %x fin %u size %zu", opcodes[o], fin, i);
-					CHECK(ws_frame_head(&pool, got, (enum ws_opcode)opcodes[o], fin, (size_t)sizes[i], NULL) == (int)size);
-					CHECK(memcmp(got, expected, sizeof got) == 0);
+					check_head(opcodes[o], fin, sizes[i], round % 2);
 				}
 	ws_frame_pool_clear(&pool);
 	CHECK(pool.writer == NULL);
@@ -599,5 +606,5 @@ UNIT_MAIN(
 	{ "the opcode is known from the first byte on", test_opcode_known },
 	{ "readers go back to a bounded pool between frames", test_pool },
 	{ "broken readers are never used again", test_broken },
-	{ "heads of every size, byte by byte", test_heads }
+	{ "heads of every size, masked or not, byte by byte", test_heads }
 )
