@@ -61,7 +61,7 @@ static void test_wrong(void)
 	static const struct {
 		const char *text, *body; /* what came before */
 	} rows[] = {
-		{ "x\r\n", "" }, { "-1\r\n", "" }, { "0x1\r\n", "" }, { "<html>", "" }, { "5hello", "" },
+		{ "x\r\n", "" }, { "g\r\n", "" }, { "-1\r\n", "" }, { "0x1\r\n", "" }, { "<html>", "" }, { "5hello", "" },
 		{ "\r\n", "" }, { "\n", "" }, { ";x=y\r\n", "" }, { " 1\r\nx\r\n", "" }, { "fffffffffffffffff\r\n", "" },
 		{ "3\r\nnot\r\nx\r\n", "not" }, { "3\r\nnot\r\n\r\n", "not" }, { "3\r\nnot0\r\n\r\n", "not" },
 		{ "3\r\nnot here\r\n0\r\n\r\n", "not" },
