@@ -1,7 +1,8 @@
-// An echo server, or a client that tries one, with Node's ws.
+// A peer that uses Node's ws: it obeys messages that begin with "do ", echoes every other, and prints how each
+// connection ended.
 //
-//   node_peer.mjs serve [CERT KEY]      prints its port; "close" is closed with 4001, "die" ends the process
-//   node_peer.mjs connect URL [CA]      echoes of many sizes, then a close; prints what it saw
+//   node_peer.mjs serve [CERT KEY]      prints its port
+//   node_peer.mjs connect URL [CA]      connects again and again, until nobody listens there
 
 import fs from 'node:fs'
 import http from 'node:http'
@@ -9,56 +10,69 @@ import https from 'node:https'
 import { once } from 'node:events'
 import WebSocket, { WebSocketServer } from 'ws'
 
-const sawClose = (code, reason) => console.log('saw', code, reason.toString())
+const SUBPROTOCOLS = ['v1.other', 'v2.echo']
+// the first cut is within a character
+const FRAGMENTED = { text: Buffer.from('\u65e5'.repeat(30000)), binary: Buffer.alloc(90000, 0xff) }
 
-function echo(ws) {
-  ws.on('close', sawClose)
+const commands = {
+  close(ws, request, code, ...reason) { ws.close(code && Number(code), reason.join(' ')) },
+  terminate(ws) { ws.terminate() },
+  ping(ws, request, payload) {
+    ws.once('pong', data => ws.send('pong ' + data))
+    ws.ping(payload)
+  },
+  fragments(ws, request, kind) {
+    const binary = kind === 'binary'
+    ws.send(FRAGMENTED[kind].subarray(0, 100), { binary, fin: false })
+    ws.ping('between')
+    ws.send(FRAGMENTED[kind].subarray(100), { binary, fin: false })
+    ws.send(Buffer.alloc(0), { binary, fin: true })
+  },
+  header(ws, request, name) { ws.send(request.headers[name] ?? '') },
+  subprotocol(ws) { ws.send(ws.protocol) },
+}
+
+// Its listeners are set at once: a message may come together with the end of the handshake.
+function obey(ws, request) {
   ws.on('error', () => {})
   ws.on('message', (data, isBinary) => {
-    const text = isBinary ? null : data.toString()
-    if (text === 'die') process.exit(1)
-    else if (text === 'close') ws.close(4001, 'by the peer')
-    else ws.send(data, { binary: isBinary })
+    const text = isBinary ? '' : data.toString()
+    if (text.startsWith('do ')) {
+      const [name, ...words] = text.slice(3).split(' ')
+      commands[name](ws, request, ...words)
+    } else {
+      ws.send(data, { binary: isBinary })
+    }
   })
+  return new Promise(resolve => ws.addEventListener('close', ({ code, wasClean, reason }) => {
+    resolve(`closed ${code} ${wasClean ? 'clean' : 'unclean'} ${reason}`)
+  }))
 }
 
 async function serve(cert, key) {
   const server = cert
     ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) })
     : http.createServer()
-  new WebSocketServer({ server }).on('connection', echo)
+  const handleProtocols = offered => SUBPROTOCOLS.find(name => offered.has(name)) ?? false
+  const sockets = new WebSocketServer({ server, handleProtocols })
+  sockets.on('connection', async (ws, request) => console.log(await obey(ws, request)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   console.log('port', server.address().port)
 }
 
-async function open(url, options) {
-  const ws = new WebSocket(url, ['v2.echo'], options)
-  await once(ws, 'open')
-  return ws
-}
-
 async function connect(url, ca) {
-  const options = ca ? { ca: fs.readFileSync(ca) } : {}
-  let ws = await open(url, options)
-  console.log('subprotocol', ws.protocol)
-  for (const size of [0, 1, 125, 126, 65535, 65536, 1 << 20]) {
-    for (const message of ['\u65e5'.repeat(size / 3), Buffer.alloc(size, 0xff)]) {
-      ws.send(message)
-      const [data, isBinary] = await once(ws, 'message')
-      if (isBinary !== Buffer.isBuffer(message) || Buffer.compare(data, Buffer.from(message))) throw new Error(size)
+  const options = { headers: { 'X-Peer': 'a peer' }, ca: ca && fs.readFileSync(ca) }
+  for (;;) {
+    const ws = new WebSocket(url, SUBPROTOCOLS, options)
+    const ended = obey(ws)
+    try {
+      await once(ws, 'open')
+    } catch {
+      return
     }
+    console.log(await ended)
   }
-  ws.send('frag', { fin: false })
-  ws.send('ments', { fin: true })
-  if ((await once(ws, 'message'))[0].toString() !== 'fragments') throw new Error('fragments')
-  ws.ping('there?')
-  if ((await once(ws, 'pong'))[0].toString() !== 'there?') throw new Error('pong')
-  ws.close(3001, 'ciao')
-  sawClose(...await once(ws, 'close'))
-  ws = await open(url, options)
-  ws.send('close')
-  sawClose(...await once(ws, 'close'))
 }
 
 await { serve, connect }[process.argv[2]](...process.argv.slice(3))
