@@ -298,6 +298,16 @@ local function in_both_roles(peer, play_it)
     end)
   end
 
+  it("a peer whose process is killed while it is owed data is a loss", function()
+    play_it(nil, function(s)
+      raw.kill(s.program.pid, STOP)
+      assert(s.ws:send(("\xff"):rep(15 << 20), "binary"))
+      assert.equal("timeout", select(2, s.ws:drain(0.01)))
+      assert.equal(-KILL, s.program:stop(KILL))
+      lost(s)
+    end)
+  end)
+
   it("a peer whose process stands still is a loss after a ping", function()
     play_it({ ping_interval = 0.05, pong_timeout = 0.1, close_timeout = 0.1 }, function(s)
       raw.kill(s.program.pid, STOP)
