@@ -107,19 +107,23 @@ static void pool_give(struct ws_frame_pool *pool, struct ws_frame_reader *r)
 	pool->count++;
 }
 
-/* Collects the bytes of the present stage; true once they are all there. */
-static bool collect(struct ws_frame_reader *r, uint8_t **data, size_t *len)
+/* The bytes of the present stage, where they came in or gathered from several pieces; NULL: not all are there. */
+static const uint8_t *collect(struct ws_frame_reader *r, uint8_t **data, size_t *len)
 {
+	const uint8_t *bytes = *data;
 	size_t n = r->need - r->have;
 	if (n > *len)
 		n = *len;
-	memcpy(r->bytes + r->have, *data, n);
+	if (n < r->need) {
+		memcpy(r->bytes + r->have, *data, n);
+		bytes = r->bytes;
+	}
 	if (r->stage == STAGE_START)
-		r->opcode = r->bytes[0] & 0x0f;
+		r->opcode = bytes[0] & 0x0f;
 	r->have += n;
 	*data += n;
 	*len -= n;
-	return r->have == r->need;
+	return r->have == r->need ? bytes : NULL;
 }
 
 static void next_stage(struct ws_frame_reader *r, enum stage stage, size_t need)
@@ -151,17 +155,17 @@ static const char *head_error(const struct ws_frame_reader *r)
 }
 
 /*
- * Hands wslay the collected bytes. With one payload byte on credit it tells the whole head now, so that an announced
- * length can be judged before any payload came.
+ * Hands wslay the collected bytes, and some of the payload on credit: with one byte of it wslay tells the whole head
+ * now, so that an announced length can be judged before any payload came.
  */
-static int decode(struct ws_frame_reader *r, bool complete)
+static int decode(struct ws_frame_reader *r, const uint8_t *bytes, size_t credit)
 {
 	struct wslay_frame_iocb iocb;
-	r->give = r->bytes;
+	r->give = bytes;
 	r->give_len = r->need;
-	r->credit = complete ? 1 : 0;
+	r->credit = credit;
 	ssize_t n = wslay_frame_recv(r->wslay, &iocb);
-	if (n == WSLAY_ERR_WANT_READ && !complete)
+	if (n == WSLAY_ERR_WANT_READ) /* the length is still to come */
 		return 0;
 	if (n < 0)
 		return WS_ERROR_PROTOCOL;
@@ -171,15 +175,15 @@ static int decode(struct ws_frame_reader *r, bool complete)
 	return 0;
 }
 
-static int take_start(struct ws_frame_reader *r, enum ws_role role, struct ws_piece *piece)
+static int take_start(struct ws_frame_reader *r, enum ws_role role, const uint8_t *bytes, struct ws_piece *piece)
 {
-	piece->why = first_bytes_wrong(r->bytes, role);
+	piece->why = first_bytes_wrong(bytes, role);
 	if (piece->why)
 		return WS_ERROR_PROTOCOL;
-	r->masked = r->bytes[1] & 0x80;
-	r->bytes[1] &= 0x7f;
-	uint8_t length = r->bytes[1];
-	int e = decode(r, length < 126);
+	const uint8_t unmasked[2] = { bytes[0], bytes[1] & 0x7f };
+	size_t length = unmasked[1], key = bytes[1] & 0x80 ? 4 : 0;
+	r->masked = key > 0;
+	int e = decode(r, unmasked, length < 126 ? length : 0); /* a short payload is counted at once */
 	if (e) {
 		piece->why = head_error(r);
 		return e;
@@ -187,13 +191,13 @@ static int take_start(struct ws_frame_reader *r, enum ws_role role, struct ws_pi
 	if (length >= 126)
 		next_stage(r, STAGE_LENGTH, length == 126 ? 2 : 8);
 	else
-		next_stage(r, r->masked ? STAGE_KEY : STAGE_PAYLOAD, r->masked ? 4 : 0);
+		next_stage(r, r->masked ? STAGE_KEY : STAGE_PAYLOAD, key);
 	return 0;
 }
 
-static int take_length(struct ws_frame_reader *r, struct ws_piece *piece)
+static int take_length(struct ws_frame_reader *r, const uint8_t *bytes, struct ws_piece *piece)
 {
-	int e = decode(r, true);
+	int e = decode(r, bytes, 1);
 	if (e) {
 		piece->why = head_error(r);
 		return e;
@@ -207,15 +211,16 @@ static int read_head(struct ws_frame_reader *r, enum ws_role role, uint8_t **dat
                      struct ws_piece *piece)
 {
 	while (r->stage != STAGE_PAYLOAD) {
-		if (!collect(r, data, len))
+		const uint8_t *bytes = collect(r, data, len);
+		if (!bytes)
 			return WS_AGAIN;
 		int e = 0;
 		if (r->stage == STAGE_START)
-			e = take_start(r, role, piece);
+			e = take_start(r, role, bytes, piece);
 		else if (r->stage == STAGE_LENGTH)
-			e = take_length(r, piece);
+			e = take_length(r, bytes, piece);
 		else {
-			memcpy(r->key, r->bytes, 4);
+			memcpy(r->key, bytes, 4);
 			next_stage(r, STAGE_PAYLOAD, 0);
 		}
 		if (e)
