@@ -8,6 +8,7 @@
 
 enum {
 	BLOCK = 16,
+	SHORT = 8 * BLOCK,
 	BEFORE = 3 /* how many bytes before a byte decide whether it is valid: the longest form has 4 */
 };
 
@@ -113,6 +114,23 @@ static const uint8_t *ascii_skip(const uint8_t *data, const uint8_t *end)
 	return data;
 }
 
+/*
+ * Whether it is all ASCII. For short texts: most are, and blocks that are loaded across what unmasking has just stored
+ * wait for it.
+ */
+static bool ascii_only(const uint8_t *data, size_t len)
+{
+	const uint8_t *const last = data + len - sizeof(uint64_t);
+	uint64_t bits, word;
+
+	memcpy(&bits, last, sizeof bits); /* some bytes twice rather than one by one */
+	for (; data < last; data += sizeof word) {
+		memcpy(&word, data, sizeof word);
+		bits |= word;
+	}
+	return (bits & UINT64_C(0x8080808080808080)) == 0;
+}
+
 /* The bytes from data, which has at least 3 checked ones before it, to end, at least 16 further on. */
 static bool blocks_valid(const uint8_t *data, const uint8_t *end)
 {
@@ -141,6 +159,8 @@ static void state_find(struct ws_utf8 *u, const uint8_t *end)
 
 bool ws_utf8_feed(struct ws_utf8 *u, const uint8_t *data, size_t len)
 {
+	if (u->missing == 0 && len >= sizeof(uint64_t) && len <= SHORT && ascii_only(data, len))
+		return true;
 	if (len < BEFORE + BLOCK)
 		return len == 0 || bytes_take(u, data, data + len);
 	if (!bytes_take(u, data, data + BEFORE) || !blocks_valid(data + BEFORE, data + len))
