@@ -1,7 +1,7 @@
 /* Sessions without a socket: frames in, events out, however the bytes are cut (RFC 6455 sections 5 to 8). */
-#include "protocol/session.h"
+#include "memory.h"
 
-#include "error.h"
+#include "naive_session.h"
 #include "protocol/code.h"
 #include "unit.h"
 
@@ -296,6 +296,7 @@ static void test_close_payload(void)
 	CHECK(ws_session_close_payload(out, 1000, NULL, 0) == 2 && out[0] == 0x03 && out[1] == 0xe8);
 	memset(reason, 'a', sizeof reason);
 	CHECK(ws_session_close_payload(out, 4999, reason, 123) == 125);
+	CHECK(out[0] == 0x13 && out[1] == 0x87 && memcmp(out + 2, reason, 123) == 0);
 	CHECK(ws_session_close_payload(out, 4999, reason, 200) == 125);
 	for (size_t at = 118; at <= 123; at++) { /* a character of four bytes that begins there is kept whole or left out */
 		memset(reason, 'a', sizeof reason);
@@ -327,6 +328,263 @@ static void test_memory(void)
 	CHECK(pool.assembly == NULL && pool.frames.free == NULL);
 }
 
+/* ---- against the naive reader */
+
+/* Something of everything, right up to the Close frame. */
+static void mixed_stream(void)
+{
+	stream_len = 0;
+	text_frame(FIN | WS_TEXT, "one");
+	text_frame(WS_TEXT, "t\xc3");
+	text_frame(FIN | WS_PING, "p");
+	text_frame(WS_CONTINUATION, "");
+	text_frame(FIN | WS_CONTINUATION, "\xbcwo");
+	frame(FIN | WS_BINARY, "\xff\x00", 2);
+	text_frame(FIN | WS_PONG, "");
+	text_frame(FIN | WS_TEXT, "");
+	text_frame(FIN | WS_TEXT, "three");
+	frame(FIN | WS_CLOSE, "\x03\xe8" "bye", 5);
+}
+
+static struct log expected, got;
+
+/* The second mode holds from the cut on. What is held at last is told of. A message has its last byte's mode. */
+static void check_modes(size_t cut, enum ws_session_mode first, enum ws_session_mode second)
+{
+	const bool before = first == WS_SESSION_DELIVER || (first == WS_SESSION_HOLD && second != WS_SESSION_DISCARD);
+	const bool behind = second != WS_SESSION_DISCARD;
+	struct feeder f;
+
+	expected.len = got.len = 0;
+	naive_session(&expected, WS_SERVER, LIMIT, stream, stream_len, before ? 0 : cut, behind ? SIZE_MAX : before ? cut : 0);
+	feeder_init(&f, &pool, WS_SERVER, LIMIT, &got);
+	feed(&f, first, stream, cut);
+	feed(&f, second, stream + cut, stream_len - cut);
+	feed(&f, behind ? WS_SESSION_DELIVER : WS_SESSION_DISCARD, NULL, 0);
+	unit_row("cut %zu, modes %d and %d", cut, (int)first, (int)second);
+	CHECK(f.wrong == NULL && f.over);
+	CHECK(got.len == expected.len && memcmp(got.text, expected.text, got.len) == 0);
+	feeder_clear(&f);
+}
+
+static void test_modes(void)
+{
+	static const enum ws_session_mode modes[] = { WS_SESSION_DELIVER, WS_SESSION_HOLD, WS_SESSION_DISCARD };
+
+	mixed_stream();
+	for (size_t cut = 0; cut <= stream_len; cut++)
+		for (size_t first = 0; first < 3; first++)
+			for (size_t second = 0; second < 3; second++)
+				check_modes(cut, modes[first], modes[second]);
+}
+
+/* One bit of the stream is wrong: what that leads to does not depend on the cut, either. */
+static void test_wrong_bits(void)
+{
+	char why[WS_WHY_SIZE];
+	unsigned failures = 0;
+
+	mixed_stream();
+	for (size_t bit = 0; bit < 8 * stream_len; bit++) {
+		stream[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		expected.len = 0;
+		naive_session(&expected, WS_SERVER, LIMIT, stream, stream_len, 0, SIZE_MAX);
+		for (size_t cut = 0; cut < stream_len; cut += 3) {
+			struct feeder f;
+			got.len = 0;
+			feeder_init(&f, &pool, WS_SERVER, LIMIT, &got);
+			feed(&f, WS_SESSION_DELIVER, stream, cut);
+			feed(&f, WS_SESSION_DELIVER, stream + cut, stream_len - cut);
+			unit_row("bit %zu, cut %zu", bit, cut);
+			CHECK(f.wrong == NULL);
+			CHECK(got.len == expected.len && memcmp(got.text, expected.text, got.len) == 0);
+			CHECK(cut == 0 || strcmp(f.why, why) == 0);
+			memcpy(why, f.why, sizeof why);
+			failures += f.why[0] != '\0';
+			feeder_clear(&f);
+		}
+		stream[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	CHECK(failures > stream_len); /* else this would test little */
+}
+
+static void test_close_codes(void)
+{
+	for (unsigned code = 0; code <= UINT16_MAX; code++) {
+		const uint8_t payload[2] = { (uint8_t)(code >> 8), (uint8_t)code };
+		expected.len = 0;
+		stream_len = 0;
+		frame(FIN | WS_CLOSE, payload, 2);
+		naive_session(&expected, WS_SERVER, LIMIT, stream, stream_len, 0, SIZE_MAX);
+		char line[40];
+		const bool allowed = strncmp(expected.text, "close", 5) == 0;
+		snprintf(line, sizeof line, allowed ? "close %u ''\n" : "failure 1002\n", code);
+		unit_row("%u", code);
+		CHECK(strcmp(play_whole(), line) == 0);
+	}
+}
+
+/* ---- memory */
+
+/* A binary frame that announces this much, with a key of zeros. */
+static size_t announce(uint8_t *out, unsigned first, uint64_t length)
+{
+	out[0] = (uint8_t)first;
+	out[1] = 0x80 | 127;
+	for (int i = 0; i < 8; i++)
+		out[2 + i] = (uint8_t)(length >> (56 - 8 * i));
+	memset(out + 10, 0, 4);
+	return 14;
+}
+
+static void take_all(struct ws_session *s, uint8_t *data, size_t len, struct ws_session_event *ev, int result)
+{
+	CHECK(ws_session_next(s, WS_SESSION_DELIVER, &data, &len, ev) == result);
+	CHECK(len == 0);
+}
+
+/* Memory grows with what has come: at most to twice of it, however much was announced. */
+static void test_growth(void)
+{
+	static uint8_t piece[1000];
+	struct ws_session s;
+	struct ws_session_event ev;
+	size_t sum = 0;
+
+	ws_session_pool_clear(&pool);
+	ws_session_init(&s, &pool, WS_SERVER, SIZE_MAX);
+	take_all(&s, piece, announce(piece, FIN | WS_BINARY, UINT64_C(1) << 40), &ev, WS_AGAIN);
+	CHECK(s.assembly == NULL);
+	memory_reset(0, 0);
+	for (int i = 0; i < 1000; i++) {
+		memset(piece, 'x', sizeof piece);
+		take_all(&s, piece, sizeof piece, &ev, WS_AGAIN);
+		sum += sizeof piece;
+		CHECK(memory.bytes <= 4096 + 4 * sum + 1000); /* all that was asked for, in sum: 1 + 1/2 + 1/4... of twice */
+	}
+	CHECK(memory.calls < 12);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+}
+
+/* In two pieces, so that it must be kept; the event's data stays while another session is at work. */
+static void test_reuse(void)
+{
+	uint8_t one[300], two[300];
+	struct ws_session a, b;
+	struct ws_session_event first, second;
+
+	ws_session_init(&a, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&b, &pool, WS_SERVER, LIMIT);
+	stream_len = 0;
+	text_frame(WS_TEXT, "first");
+	text_frame(FIN | WS_CONTINUATION, " one");
+	memcpy(one, stream, stream_len);
+	take_all(&a, one, stream_len, &first, 0);
+	stream_len = 0;
+	text_frame(WS_TEXT, "other");
+	text_frame(FIN | WS_CONTINUATION, " two");
+	memcpy(two, stream, stream_len);
+	take_all(&b, two, stream_len, &second, 0);
+	CHECK(first.len == 9 && memcmp(first.data, "first one", 9) == 0);
+	CHECK(second.len == 9 && memcmp(second.data, "other two", 9) == 0);
+	ws_session_done(&a);
+	ws_session_done(&b);
+	memory_reset(0, 0);
+	for (int i = 0; i < 10; i++) {
+		memcpy(two, stream, stream_len);
+		take_all(i % 2 ? &a : &b, two, stream_len, &first, 0);
+		if (i % 3) /* else the next call for it does that */
+			ws_session_done(i % 2 ? &a : &b);
+		else
+			take_all(i % 2 ? &a : &b, two, 0, &first, WS_AGAIN);
+	}
+	CHECK(memory.calls == 0);
+	ws_session_clear(&a);
+	ws_session_clear(&b);
+	ws_session_pool_clear(&pool);
+}
+
+/* What one large message took is not kept for small ones. */
+static void test_large_given_back(void)
+{
+	enum { LARGE = 3 << 20 };
+	uint8_t head[14], *payload = calloc(1, LARGE);
+	struct ws_session s;
+	struct ws_session_event ev;
+	const size_t live = memory.live;
+
+	ws_session_init(&s, &pool, WS_SERVER, LARGE);
+	take_all(&s, head, announce(head, WS_BINARY, LARGE / 2), &ev, WS_AGAIN);
+	take_all(&s, payload, 10, &ev, WS_AGAIN);
+	take_all(&s, payload + 10, LARGE / 2 - 10, &ev, WS_AGAIN);
+	take_all(&s, head, announce(head, FIN | WS_CONTINUATION, LARGE / 2), &ev, WS_AGAIN);
+	take_all(&s, payload, LARGE / 2, &ev, 0);
+	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == LARGE);
+	ws_session_done(&s);
+	CHECK(pool.assembly == NULL && s.assembly == NULL && s.reader == NULL);
+	ws_session_pool_clear(&pool);
+	CHECK(memory.live == live);
+	free(payload);
+}
+
+/* ---- a client's side */
+
+static void test_client(void)
+{
+	uint8_t plain[] = { FIN | WS_TEXT, 2, 'h', 'i' };
+	struct ws_session s;
+	struct ws_session_event ev;
+
+	ws_session_init(&s, &pool, WS_CLIENT, LIMIT);
+	take_all(&s, plain, sizeof plain, &ev, 0);
+	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == 2 && memcmp(ev.data, "hi", 2) == 0);
+	stream_len = 0;
+	text_frame(FIN | WS_TEXT, "");
+	take_all(&s, stream, 2, &ev, 0);
+	CHECK(ev.type == WS_SESSION_FAILURE && ev.code == 1002 && strstr(ev.why, "masked") != NULL);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+}
+
+static void check_mask(const uint8_t *data, size_t len)
+{
+	static const uint8_t key[4] = { 1, 2, 3, 250 };
+	const uint8_t *masked = ws_session_pool_mask(&pool, data, len, key);
+
+	CHECK(masked != NULL && masked != data);
+	for (size_t i = 0; i < len; i++)
+		CHECK(masked[i] == (data[i] ^ key[i % 4]));
+}
+
+/* Masking copies into memory that is used again, unless it is a great deal. */
+static void test_mask(void)
+{
+	enum { LARGE = 2 << 20 };
+	uint8_t *data = calloc(1, LARGE);
+	const size_t live = memory.live;
+
+	data[0] = data[LARGE - 1] = 'x';
+	check_mask(data, 5);
+	check_mask(data, 4096);
+	check_mask(data, 100000);
+	memory_reset(0, 0);
+	check_mask(data, 100000);
+	check_mask(data, 7);
+	CHECK(memory.calls == 0);
+	check_mask(data, LARGE);
+	CHECK(data[0] == 'x' && data[LARGE - 1] == 'x');
+	check_mask(data, 100);
+	CHECK(pool.scratch_size < LARGE);
+	memory_reset(1, 1);
+	CHECK(ws_session_pool_mask(&pool, data, 500000, (const uint8_t *)"abcd") == NULL);
+	memory_reset(0, 0);
+	check_mask(data, 100);
+	ws_session_pool_clear(&pool);
+	CHECK(memory.live == live);
+	free(data);
+}
+
 UNIT_MAIN(
 	{ "messages come whole, in kind", test_messages },
 	{ "fragments are joined, with control frames between them told at once", test_fragments },
@@ -338,5 +596,13 @@ UNIT_MAIN(
 	{ "an announced length is enough, and nothing is allocated for it", test_announcement },
 	{ "a Close frame is told with its code and reason", test_close },
 	{ "the reason of a Close frame is cut between characters", test_close_payload },
-	{ "nothing is held once a message was handed over", test_memory }
+	{ "nothing is held once a message was handed over", test_memory },
+	{ "wherever the mode changes, nothing is lost, doubled or put in another order", test_modes },
+	{ "one wrong bit leads to the same, wherever the stream is cut", test_wrong_bits },
+	{ "every close code", test_close_codes },
+	{ "memory grows with what has come, not with what was announced", test_growth },
+	{ "a message lives until it was dealt with; then its memory is the next one's", test_reuse },
+	{ "a large message's memory is given back", test_large_given_back },
+	{ "a client takes what is not masked, and nothing else", test_client },
+	{ "what a client sends is masked in memory that is used again", test_mask }
 )
