@@ -76,14 +76,16 @@ describe("two and more Lua states in threads", function()
       local p
       moonsocket.go(function()
         p = visit(1)
-        server:connections()[1]:on_close(function(code, reason) print("end", number, code, reason) end)
+        server:connections()[1]:on_close(function(code, reason)
+          io.write(("end %d %d %s\n"):format(number, code, reason)) -- one call: print mixes the lines of threads
+        end)
         moonsocket.stop()
       end)
       moonsocket.run()
       return "left"]])
     table.sort(noise)
     assert.same(all(2, "ok: left"), said)
-    assert.same({ "end\t1\t1006\tthe Lua state was closed", "end\t2\t1006\tthe Lua state was closed" }, noise)
+    assert.same({ "end 1 1006 the Lua state was closed", "end 2 1006 the Lua state was closed" }, noise)
   end)
 
   it("leave signals to the process's main thread", function()
