@@ -2,7 +2,7 @@
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 
 local LARGE = ("0123456789abcdef"):rep(512 * 1024) -- more than the kernel takes unread
 local CLOSE_1011 = "close 1011 a callback raised an error"

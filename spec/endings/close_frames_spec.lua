@@ -1,5 +1,5 @@
 -- A Close frame of the peer and what we do about it: RFC 6455 sections 5.5.1, 7.1 and 7.4.
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"

@@ -1,7 +1,7 @@
 -- A peer that is connected but gives no sign of life, and one that says nothing for too long.
 local moonsocket = require "moonsocket"
 local raw = require "raw"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 
 local INTERVAL, TIMEOUT = 0.02, 0.05
@@ -154,7 +154,7 @@ describe("a sign of life", function()
     local victim
     local function handler(ws)
       ws:on_message(function()
-        raw.send(victim.fd, peer.pong "") -- it is there, but for far longer than pong_timeout nobody looks
+        victim:send(peer.pong "") -- it is there, but for far longer than pong_timeout nobody looks
         os.execute "sleep 0.2"
       end)
     end

@@ -1,5 +1,5 @@
 -- max_message: what is over it is found on the head's word and costs no memory (RFC 6455 sections 7.4.1 and 10.4).
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"

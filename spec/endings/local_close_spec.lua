@@ -1,5 +1,5 @@
 -- Our own close(): RFC 6455 sections 1.4, 5.5.1, 7.1.1 and 7.1.2, with every answer a peer can give.
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 local moonsocket = require "moonsocket"
 

@@ -1,6 +1,6 @@
 -- FIN and RST at every position of a connection (RFC 6455 section 7.1.5: without a Close frame the code is 1006).
 local moonsocket = require "moonsocket"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 
 local REQUEST = peer.request()

@@ -1,5 +1,5 @@
 -- on_closing: what the application may still do before the peer's Close is answered (RFC 6455 section 5.5.1).
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
 local moonsocket = require "moonsocket"

@@ -1,6 +1,6 @@
 -- A peer that leaves while we are not reading: after pause, while a callback waits, before anybody wants its messages.
 local moonsocket = require "moonsocket"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 
 local RESET = {

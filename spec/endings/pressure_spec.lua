@@ -1,7 +1,7 @@
 -- A peer that takes data slowly, or no longer: the queue's limit, its three policies, send_timeout, and how it ends.
 local moonsocket = require "moonsocket"
 local raw = require "raw"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 
 local KiB, MiB = 1024, 1024 * 1024

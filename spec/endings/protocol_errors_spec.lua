@@ -1,5 +1,5 @@
 -- A peer that breaks the protocol: RFC 6455 sections 5.1, 5.2, 5.4, 5.5 and 8.1, and what we do then: section 7.1.7.
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"

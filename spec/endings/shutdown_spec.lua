@@ -3,7 +3,7 @@ local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local raw = require "raw"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 
 local SIGNALS = { SIGINT = 2, SIGTERM = 15 }
 local CONNECTIONS = 50

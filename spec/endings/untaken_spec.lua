@@ -3,7 +3,7 @@ local client_scene = require "spec.support.client_scene"
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local raw_server = require "spec.support.raw_server"
-local scene = require "spec.support.scene"
+local scene = require "spec.support.subject".scene
 
 local RESET = { reason = "connection reset by peer", error = "Connection reset by peer" }
 

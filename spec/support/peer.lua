@@ -14,7 +14,7 @@ function peer.request(extra, path)
     .. "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n"):format(path or "/", KEY, extra or "")
 end
 
---- Connects to a server (or to {host =, port =, path =, receive_buffer =}) without a handshake.
+--- Connects to a server (or to {host =, port =, path =, receive_buffer =, tls =}) without a handshake of WebSocket's.
 function peer.connect(to)
   local fd, wrong
   if to.path then
@@ -23,13 +23,16 @@ function peer.connect(to)
     fd, wrong = raw.connect(to.host or "127.0.0.1", to.port, to.receive_buffer)
   end
   assert(fd, wrong)
-  return peer.new(fd)
+  local self = peer.new(fd)
+  return to.tls and self:start_tls() or self
 end
 
 --- Connects and upgrades; fails the spec where the server refuses.
-function peer.open(to, extra)
+-- @param extra header lines of the request
+-- @param behind bytes in the same segment
+function peer.open(to, extra, behind)
   local self = peer.connect(to)
-  self:send(peer.request(extra))
+  self:send(peer.request(extra) .. (behind or ""))
   local head = self:read_head()
   assert(head and head:match "^HTTP/1%.1 101 ", "no upgrade: " .. tostring(head))
   return self

@@ -9,7 +9,7 @@ local listener = {}
 listener.__index = listener
 
 --- Listens on a free port of 127.0.0.1, or on where.path. url is what a client connects to.
--- @param where { path =, backlog = } or nil
+-- @param where { path =, backlog =, tls = whether what it accepts is over TLS } or nil
 function raw_server.listen(where)
   where = where or {}
   if where.path then
@@ -17,14 +17,18 @@ function raw_server.listen(where)
   end
   local fd, port = raw.listen(where.backlog)
   assert(fd, port)
-  return setmetatable({ fd = fd, port = port, url = ("ws://127.0.0.1:%d"):format(port) }, listener)
+  local url = ("%s://127.0.0.1:%d"):format(where.tls and "wss" or "ws", port)
+  return setmetatable({ fd = fd, port = port, url = url, tls = where.tls }, listener)
 end
 
 --- The next connection.
 function listener:accept(timeout)
   while true do
     local fd, wrong = raw.accept(self.fd)
-    if fd then return raw_server.new(fd) end
+    if fd then
+      local connection = raw_server.new(fd)
+      return self.tls and connection:start_tls() or connection
+    end
     if wrong ~= "wait" then error("accept: " .. wrong, 2) end
     if not moonsocket.wait(self.fd, "r", timeout or wire.TIMEOUT) then error("nobody connects", 2) end
   end

@@ -1,4 +1,5 @@
 -- A server, the peers of one spec, and a record of what the application was told; nothing may be left behind.
+local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local stage = require "spec.support.stage"
@@ -29,7 +30,7 @@ end
 local await = stage.await
 
 --- Opens a connection that has been upgraded, as peer.open.
-function scene:open(extra) return self:keep(peer.open(self.to, extra)) end
+function scene:open(extra, behind) return self:keep(peer.open(self.to, extra, behind)) end
 
 --- Opens a TCP connection without a handshake.
 function scene:connect() return self:keep(peer.connect(self.to)) end
@@ -100,12 +101,8 @@ local function abandon(self)
   if self.server then self.server:shutdown { drain = 0 } end
 end
 
---- Plays a scene: play(scene) runs as a task, with a server of its own.
--- @param options of the server, and in the same table handler = function(ws, request, record) (default: an echo),
---        table = a callback table instead (nothing is recorded then), address = (default "127.0.0.1:0"),
---        receive_buffer = bytes that a peer's kernel takes without its reading
-function scene.play(options, play)
-  local settings = {}
+local function play_scene(options, play, secure)
+  local settings = { tls = secure and certificates.of "localhost" or nil }
   for name, value in pairs(options) do settings[name] = value end
   local handler, callbacks, address = settings.handler or echo, settings.table, settings.address or "127.0.0.1:0"
   settings.handler, settings.table, settings.address, settings.receive_buffer = nil, nil, nil, nil
@@ -113,10 +110,19 @@ function scene.play(options, play)
   stage.run(function()
     self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
     local path = tostring(address):match "^unix:(.*)$"
-    self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer }
+    self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer, tls = secure }
     play(self)
     leave(self)
   end, function() abandon(self) end, self.boxes)
 end
+
+--- Plays a scene: play(scene) runs as a task, with a server of its own.
+-- @param options of the server, and in the same table handler = function(ws, request, record) (default: an echo),
+--        table = a callback table instead (nothing is recorded then), address = (default "127.0.0.1:0"),
+--        receive_buffer = bytes that a peer's kernel takes without its reading
+function scene.play(options, play) play_scene(options, play, false) end
+
+--- The same over TLS.
+scene.over_tls = { await = await, play = function(options, play) play_scene(options, play, true) end }
 
 return scene

@@ -1,4 +1,6 @@
--- A raw connection, either end of it: each byte it sends is the spec's. It waits through moonsocket's loop.
+-- A raw connection, either end of it, over TCP or TLS: each byte it sends is the spec's. It waits through moonsocket's
+-- loop.
+local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
 local raw = require "raw"
 
@@ -66,8 +68,43 @@ end
 
 -- ---- the connection
 
+local contexts = {}
+
+-- Made once: they are what takes time.
+local function context(accepts, version)
+  local name = (accepts and "server" or "client") .. (version or "")
+  if not contexts[name] then
+    local own = accepts and certificates.of "localhost" or {}
+    contexts[name] = assert(require "secure".context(own.cert, own.key, version))
+  end
+  return contexts[name]
+end
+
+--- From here on it is over TLS: a handshake, in the role that this side has.
+-- @param version "1.2": no later one
+function wire:start_tls(version)
+  self.tls = assert(context(not self.masks, version):session(not self.masks))
+  while true do
+    local over, wrong = self.tls:handshake()
+    local ok, why = self:send_raw(self.tls:take())
+    if over then return self end
+    if over == false and ok then ok, why = self:receive_raw() end
+    if not ok or over == nil then error("no TLS: " .. (self.failure or wrong or why), 2) end
+  end
+end
+
+--- Bytes as send sends them: over TLS, in records.
+function wire:sealed(bytes)
+  if not self.tls then return bytes end
+  self.tls:write(bytes)
+  return self.tls:take()
+end
+
 --- Sends bytes, however long the other side takes to read them. nil and what went wrong otherwise.
-function wire:send(bytes)
+function wire:send(bytes) return self:send_raw(self:sealed(bytes)) end
+
+--- The same past TLS.
+function wire:send_raw(bytes)
   local from = 1
   while from <= #bytes do
     local n, wrong = raw.send(self.fd, from == 1 and bytes or bytes:sub(from))
@@ -87,21 +124,47 @@ function wire:drip(bytes)
   return true
 end
 
--- One receive; the end is remembered in self.ended: "fin" or "reset".
-function wire:fill(timeout)
+-- What came over TLS goes to the input. Its close_notify is remembered: only with it FIN is an end in order (RFC 8446
+-- section 6.1).
+function wire:unseal(records)
+  self.tls:put(records)
+  while true do
+    local bytes, wrong = self.tls:read(65536)
+    if bytes then
+      self.input = self.input .. bytes
+    else
+      if wrong == "notify" then self.notified = true elseif wrong ~= "wait" then self.failure = wrong end
+      return
+    end
+  end
+end
+
+-- One receive; the end is remembered in self.ended: "fin", "reset", or over TLS "cut off" or OpenSSL's words.
+function wire:receive_raw(timeout)
   if self.ended then return nil, self.ended end
   while true do
     local bytes, wrong = raw.receive(self.fd, 65536)
     if bytes then
-      self.input = self.input .. bytes
+      if self.tls then self:unseal(bytes) else self.input = self.input .. bytes end
       return true
     elseif wrong ~= "wait" then
+      if self.tls and wrong == "fin" then wrong = self.failure or self.notified and "fin" or "cut off" end
       self.ended = wrong
       return nil, wrong
     elseif not moonsocket.wait(self.fd, "r", timeout or wire.TIMEOUT) then
       return nil, "timeout"
     end
   end
+end
+
+-- More input, or nil and how it ended.
+function wire:fill(timeout)
+  local before = #self.input
+  repeat
+    local ok, wrong = self:receive_raw(timeout)
+    if not ok then return nil, wrong end
+  until #self.input > before
+  return true
 end
 
 --- Exactly n bytes, or nil and "fin", "reset" or "timeout".
@@ -174,7 +237,7 @@ function wire.describe(frame)
   return table.concat(words, " ")
 end
 
---- The last bytes and how TCP ended, whatever they are: bytes, "fin" | "reset" | "timeout".
+--- The last bytes and how TCP ended, whatever they are: bytes, "fin" | "reset" | "timeout" and so on.
 function wire:read_rest(timeout)
   local ok, wrong
   repeat ok, wrong = self:fill(timeout) until not ok
@@ -183,11 +246,27 @@ function wire:read_rest(timeout)
   return rest, wrong
 end
 
-function wire:fin() return raw.fin(self.fd) end
+-- Over TLS an end is announced. That it arrives is a matter of luck where nobody reads.
+local function notify(self)
+  if not self.tls then return end
+  self.tls:notify()
+  raw.send(self.fd, self.tls:take())
+end
 
---- Closes the socket: FIN now, RST on what arrives later.
+--- Nothing more will be sent: close_notify over TLS, and FIN.
+function wire:fin()
+  notify(self)
+  return self:cut()
+end
+
+--- FIN alone: over TLS nobody can tell it from the end that somebody else has made.
+function wire:cut() return raw.fin(self.fd) end
+
+--- Closes the socket: the end as by fin now, RST on what arrives later.
 function wire:drop()
-  if self.fd then raw.close(self.fd) end
+  if not self.fd then return end
+  notify(self)
+  raw.close(self.fd)
   self.fd = nil
 end
 
