@@ -272,6 +272,7 @@ static long read_kept(struct ws_transport *t, uint8_t **data)
 	size_t len = t->kept->to - t->kept->from;
 	*data = t->kept->bytes + t->kept->from;
 	t->kept->from = t->kept->to;
+	t->kept_due = false;
 	t->read_again = end_pending(t);
 	return (long)len;
 }
@@ -373,7 +374,7 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data)
 	if (t->fd < 0)
 		return WS_AGAIN;
 	if (t->kept != NULL && t->kept->from < t->kept->to)
-		return t->read_more && !t->read_again ? read_behind_kept(t, data) : read_kept(t, data);
+		return !t->kept_due && (t->read_more || end_pending(t)) ? read_behind_kept(t, data) : read_kept(t, data);
 	if (t->kept != NULL)
 		ws_chunk_give(t->loop, t->kept);
 	t->kept = NULL;
@@ -417,7 +418,8 @@ void ws_transport_resume(struct ws_transport *t)
 		return;
 	t->paused = false;
 	/* What the kernel has is reported by the event, once it is level-triggered again. */
-	t->read_again = (t->kept != NULL && t->kept->from < t->kept->to) || end_pending(t);
+	t->kept_due = t->kept != NULL && t->kept->from < t->kept->to;
+	t->read_again = t->kept_due || end_pending(t);
 	transport_settle(t);
 }
 

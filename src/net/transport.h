@@ -49,7 +49,8 @@ struct ws_transport {
 	bool read_failed : 1;         /* ws_transport_read has told the error */
 	bool lost : 1;                /* half of a write is gone and memory ran out, or epoll failed: on_broken */
 	bool broken_told : 1, ended_told : 1; /* on_broken, on_ended have been called */
-	bool read_again : 1;          /* kept input: on_readable at the end of the turn */
+	bool kept_due : 1;            /* resumed: the kept input is to be read again, alone, before what follows it */
+	bool read_again : 1;          /* kept input, or TLS's end: on_readable at the end of the turn */
 	bool read_more : 1;           /* on_readable was called by the kernel: more has come than was kept */
 };
 
