@@ -50,7 +50,11 @@ static void write_close(struct ws_connection *c, const char *reason, size_t len)
 
 static void finish(struct ws_connection *c, bool abort)
 {
-	c->cut = c->cut || c->transport.output_lost || ws_transport_buffered(&c->transport) > 0;
+	if (!abort) { /* RFC 8446 section 6.1: no end without close_notify, however it came about */
+		ws_transport_end(&c->transport);
+		ws_transport_flush(&c->transport);
+	}
+	c->cut = c->cut || ws_transport_owes(&c->transport);
 	if (abort || c->cut) /* a FIN would make what we could not send look complete */
 		ws_transport_abort(&c->transport);
 	else

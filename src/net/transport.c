@@ -71,13 +71,37 @@ static void output_drop(struct ws_transport *t)
 	t->stalled = false;
 }
 
+size_t ws_transport_buffered(const struct ws_transport *t)
+{
+	return t->out != NULL ? t->out->to - t->out->from : 0;
+}
+
+bool ws_transport_owes(const struct ws_transport *t)
+{
+	return t->output_lost || ws_transport_buffered(t) > t->farewell;
+}
+
 static void write_fail(struct ws_transport *t, int error)
 {
 	if (t->error == 0)
 		t->error = error;
 	t->write_failed = true;
-	t->output_lost = t->output_lost || t->out != NULL;
+	t->output_lost = ws_transport_owes(t);
 	output_drop(t);
+}
+
+/*
+ * A peer that left in order and closed its whole socket answers close_notify with a RST: nothing has failed, there is
+ * nobody to say goodbye to.
+ */
+static void send_fail(struct ws_transport *t, int error)
+{
+	if (t->farewell == 0 || !t->eof || t->truncated || ws_transport_owes(t)) {
+		write_fail(t, error);
+		return;
+	}
+	output_drop(t);
+	t->fin_sent = true;
 }
 
 static void transport_lose(struct ws_transport *t, int error)
@@ -115,18 +139,13 @@ static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int
 		                  : sendmsg(t->fd, &message, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM) {
-		write_fail(t, errno);
+		send_fail(t, errno);
 		return 0;
 	}
 	size_t taken = sent > 0 ? (size_t)sent : 0;
 	t->stalled = taken < total;
 	t->progress_at = ws_loop_now(t->loop);
 	return taken;
-}
-
-size_t ws_transport_buffered(const struct ws_transport *t)
-{
-	return t->out != NULL ? t->out->to - t->out->from : 0;
 }
 
 /* Takes sent bytes off the front; the empty chunk goes back to the pool. */
@@ -157,7 +176,7 @@ static void transport_send_fin(struct ws_transport *t)
 	if (shutdown(t->fd, SHUT_WR) == 0)
 		t->fin_sent = true;
 	else
-		write_fail(t, errno);
+		send_fail(t, errno);
 }
 
 static void transport_chores(struct ws_deferred *work)
@@ -191,7 +210,7 @@ static void transport_look(struct ws_transport *t)
 	int error = 0;
 	socklen_t len = sizeof error;
 	if (!t->write_failed && getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
-		write_fail(t, error);
+		send_fail(t, error);
 }
 
 static void transport_writable(struct ws_transport *t)
@@ -547,8 +566,10 @@ void ws_transport_retry(struct ws_transport *t)
 
 void ws_transport_end(struct ws_transport *t)
 {
+	size_t before = ws_transport_buffered(t);
 	if (t->tls != NULL && !t->ending && !t->write_failed)
 		ws_tls_end(t->tls);
+	t->farewell += ws_transport_buffered(t) - before;
 	t->ending = true;
 	transport_settle(t);
 }

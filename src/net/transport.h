@@ -35,6 +35,7 @@ struct ws_transport {
 	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
 	uint64_t progress_at;         /* ms: when the kernel last took bytes, or output began to wait */
+	size_t farewell;              /* bytes of TLS's close_notify: the last of out */
 	int fd;                       /* -1: closed */
 	int error;                    /* errno of the failure that ended reading or writing; 0: none */
 	bool paused : 1;              /* by ws_transport_pause */
@@ -43,7 +44,7 @@ struct ws_transport {
 	bool ending : 1;              /* ws_transport_end was called */
 	bool fin_sent : 1;
 	bool write_failed : 1;        /* output is thrown away; what the peer sent before can still be read */
-	bool output_lost : 1;         /* some has been */
+	bool output_lost : 1;         /* some of what was written has been */
 	bool cautious : 1;            /* input had to be kept: receive no more than 16 KiB at a time */
 	bool stalled : 1;             /* the kernel takes no more: output waits for EV_WRITE */
 	bool read_failed : 1;         /* ws_transport_read has told the error */
@@ -108,7 +109,13 @@ void ws_transport_retry(struct ws_transport *t);
 /* Bytes that the kernel has not taken yet. */
 size_t ws_transport_buffered(const struct ws_transport *t);
 
-/* After all output, FIN (shutdown for writing). on_ended follows, at the earliest at the end of the turn. */
+/* Whether anything that was written has been lost or is still here. TLS's close_notify does not count. */
+bool ws_transport_owes(const struct ws_transport *t);
+
+/*
+ * After all output, over TLS close_notify, then FIN (shutdown for writing). on_ended follows, at the earliest at the end
+ * of the turn. Repeatable.
+ */
 void ws_transport_end(struct ws_transport *t);
 
 /* Closes the descriptor now and throws everything queued or kept away. No callback follows. Repeatable. */
