@@ -96,8 +96,12 @@ end
 --- Bytes as send sends them: over TLS, in records.
 function wire:sealed(bytes)
   if not self.tls then return bytes end
-  self.tls:write(bytes)
-  return self.tls:take()
+  local records = {}
+  for from = 1, #bytes, 16384 do -- all at once, OpenSSL would keep a buffer for so much
+    self.tls:write(bytes:sub(from, from + 16383))
+    records[#records + 1] = self.tls:take()
+  end
+  return table.concat(records)
 end
 
 --- Sends bytes, however long the other side takes to read them. nil and what went wrong otherwise.
