@@ -1,5 +1,5 @@
 -- How a client's connection ends: RFC 6455 sections 5.1, 5.5.1, 7.1.1 to 7.1.7, from the other side than spec/endings/.
-local client_scene = require "spec.support.client_scene"
+local client_scene = require "spec.support.subject".client_scene
 local moonsocket = require "moonsocket"
 local outcome = require "spec.support.outcome"
 local raw_server = require "spec.support.raw_server"

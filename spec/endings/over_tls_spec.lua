@@ -1,6 +1,5 @@
--- Every ending over TLS.
+-- Every ending over TLS. What exists over TLS alone is in spec/tls/endings_spec.lua.
 local certificates = require "spec.support.certificates"
-local scene = require "spec.support.scene"
 local subject = require "spec.support.subject"
 
 describe("over TLS:", function()
@@ -10,6 +9,7 @@ describe("over TLS:", function()
     "callbacks", "close_frames", "half_closed", "heartbeat", "limits", "local_close", "network", "on_closing", "paused",
     "pressure", "protocol_errors", "shutdown", "untaken",
   } do
-    subject.again(("spec/endings/%s_spec.lua"):format(name), { scene = scene.over_tls }, _ENV)
+    subject.over_tls(("spec/endings/%s_spec.lua"):format(name), _ENV)
   end
+  subject.over_tls("spec/client/endings_spec.lua", _ENV)
 end)

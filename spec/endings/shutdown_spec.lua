@@ -1,9 +1,12 @@
 -- The server's own end: a signal, or shutdown.
+local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local raw = require "raw"
-local scene = require "spec.support.subject".scene
+local subject = require "spec.support.subject"
+
+local scene, tls = subject.scene, subject.tls
 
 local SIGNALS = { SIGINT = 2, SIGTERM = 15 }
 local CONNECTIONS = 50
@@ -11,10 +14,12 @@ local CONNECTIONS = 50
 -- A server in a process of its own, which prints every end: act(server, peers), once so many peers are connected.
 -- on_close: code that runs first in its on_close.
 local function with_process(close_timeout, act, on_close)
+  local own = tls and certificates.of "localhost"
+  local option = own and ("{ cert = %q, key = %q }"):format(own.cert, own.key) or "nil"
   program.run(function(server)
     local port = math.tointeger(server:await "^port (%d+)$")
     local peers = {}
-    for i = 1, CONNECTIONS do peers[i] = peer.open { port = port } end
+    for i = 1, CONNECTIONS do peers[i] = peer.open { port = port, tls = tls } end
     local ok, wrong = pcall(act, server, peers)
     for _, p in ipairs(peers) do p:drop() end
     if not ok then error(wrong, 0) end
@@ -27,11 +32,11 @@ local function with_process(close_timeout, act, on_close)
         print(("closed %%d: %%d %%s %%s %%s %%s"):format(
           ws.id, code, info.clean and "clean" or "unclean", info.by, info.sent, info.received))
       end)
-    end, { close_timeout = %s }))
+    end, { close_timeout = %s, tls = %s }))
     print("port " .. server.port)
     moonsocket.run()
     print "run has returned"
-  ]]):format(on_close or "", close_timeout))
+  ]]):format(on_close or "", close_timeout, option))
 end
 
 -- It ends with status 0, having told each connection's end exactly once: how many of each kind there were.

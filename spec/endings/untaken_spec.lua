@@ -1,5 +1,5 @@
 -- Our own close() while nobody takes the peer's messages: its Close stands behind them, and still says how it ended.
-local client_scene = require "spec.support.client_scene"
+local client_scene = require "spec.support.subject".client_scene
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local raw_server = require "spec.support.raw_server"

@@ -1,5 +1,6 @@
 -- A raw server, moonsocket's connections to it, and a record of what the application was told; nothing may be left
 -- behind.
+local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
 local raw_server = require "spec.support.raw_server"
 local stage = require "spec.support.stage"
@@ -34,7 +35,9 @@ end
 --- moonsocket.connect to the scene's server, or to another URL. Where it succeeds a record says how it ended.
 -- @return ws, record, or nil, message, response
 function client_scene:connect(options, url)
-  local ws, message, response = moonsocket.connect(url or self.server.url, options)
+  local settings = { tls = self.server.tls and { ca = certificates.path "ca.pem" } or nil }
+  for name, value in pairs(options or {}) do settings[name] = value end
+  local ws, message, response = moonsocket.connect(url or self.server.url, settings)
   if not ws then return nil, message, response end
   local record = { closes = {} }
   self.boxes[ws] = true
@@ -111,11 +114,7 @@ local function leave(self)
   self.jobs, self.records, self.connections = {}, {}, {}
 end
 
---- Plays a scene: play(scene) runs as a task, with a raw server of its own.
--- @param play may come alone
--- @param where of raw_server.listen
-function client_scene.play(where, play)
-  if not play then where, play = nil, where end
+local function play_scene(where, play)
   local self = setmetatable({
     jobs = {}, connections = {}, records = {}, boxes = setmetatable({}, { __mode = "k" }),
   }, client_scene)
@@ -128,5 +127,18 @@ function client_scene.play(where, play)
     for ws in pairs(self.boxes) do ws:terminate() end
   end, self.boxes)
 end
+
+--- Plays a scene: play(scene) runs as a task, with a raw server of its own.
+-- @param play may come alone
+-- @param where of raw_server.listen
+function client_scene.play(where, play)
+  if play then play_scene(where, play) else play_scene({}, where) end
+end
+
+--- The same over TLS.
+client_scene.over_tls = {
+  await = stage.await,
+  play = function(play) play_scene({ tls = true }, play) end,
+}
 
 return client_scene
