@@ -1,6 +1,5 @@
 -- A peer that is connected but gives no sign of life, and one that says nothing for too long.
 local moonsocket = require "moonsocket"
-local raw = require "raw"
 local scene = require "spec.support.subject".scene
 local peer = require "spec.support.peer"
 

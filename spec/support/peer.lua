@@ -24,7 +24,7 @@ function peer.connect(to)
   end
   assert(fd, wrong)
   local self = peer.new(fd)
-  return to.tls and self:start_tls() or self
+  return to.tls and self:start_tls(to.tls) or self
 end
 
 --- Connects and upgrades; fails the spec where the server refuses.

@@ -27,7 +27,7 @@ function listener:accept(timeout)
     local fd, wrong = raw.accept(self.fd)
     if fd then
       local connection = raw_server.new(fd)
-      return self.tls and connection:start_tls() or connection
+      return self.tls and connection:start_tls(self.tls) or connection
     end
     if wrong ~= "wait" then error("accept: " .. wrong, 2) end
     if not moonsocket.wait(self.fd, "r", timeout or wire.TIMEOUT) then error("nobody connects", 2) end

@@ -29,7 +29,7 @@ static int failure(lua_State *L)
 	return 2;
 }
 
-/* context([cert, key [, version]]) -> context: of a server with the files of these names; version "1.2" at most */
+/* context([cert, key] [, old]) -> context: of a server with the files of these names; old: TLS 1.2 and no later */
 static int context_new(lua_State *L)
 {
 	const char *cert = luaL_optstring(L, 1, NULL), *key = luaL_optstring(L, 2, NULL);
@@ -40,7 +40,7 @@ static int context_new(lua_State *L)
 	if (!*context || (cert && SSL_CTX_use_certificate_chain_file(*context, cert) != 1) ||
 	    (key && SSL_CTX_use_PrivateKey_file(*context, key, SSL_FILETYPE_PEM) != 1))
 		return failure(L);
-	if (!lua_isnoneornil(L, 3))
+	if (lua_toboolean(L, 3))
 		SSL_CTX_set_max_proto_version(*context, TLS1_2_VERSION);
 	return 1;
 }
@@ -158,6 +158,7 @@ static int session_alert(lua_State *L)
 	char plain[1];
 	size_t n;
 	SSL *ssl = check_session(L);
+	SSL_set_shutdown(ssl, 0); /* after the other side's close_notify it would read nothing more */
 	BIO_write(SSL_get_rbio(ssl), damaged, sizeof damaged - 1);
 	SSL_read_ex(ssl, plain, sizeof plain, &n);
 	ERR_clear_error();

@@ -72,18 +72,23 @@ local contexts = {}
 
 -- Made once: they are what takes time.
 local function context(accepts, version)
-  local name = (accepts and "server" or "client") .. (version or "")
+  local name = (accepts and "server " or "client ") .. tostring(version)
   if not contexts[name] then
     local own = accepts and certificates.of "localhost" or {}
-    contexts[name] = assert(require "secure".context(own.cert, own.key, version))
+    contexts[name] = assert(require "secure".context(own.cert, own.key, version == "1.2"))
   end
   return contexts[name]
 end
 
---- From here on it is over TLS: a handshake, in the role that this side has.
--- @param version "1.2": no later one
-function wire:start_tls(version)
+--- From here on it is over TLS, in the role that this side has; the handshake is still to come.
+-- @param version "1.2": no later one, true: any
+function wire:begin_tls(version)
   self.tls = assert(context(not self.masks, version):session(not self.masks))
+end
+
+--- From here on it is over TLS. version: as for begin_tls.
+function wire:start_tls(version)
+  self:begin_tls(version)
   while true do
     local over, wrong = self.tls:handshake()
     local ok, why = self:send_raw(self.tls:take())
