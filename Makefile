@@ -66,7 +66,7 @@ conformance: build need-conformance ## Autobahn's cases, for a server and for a 
 interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles
 	@tools/interop.sh
 
-chaos: build need-test ## 2,000 random short connections; SEED=N repeats a run
+chaos: build need-test ## 5,000 random short connections, in both roles, over TCP and TLS; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 valgrind: build $(SUPPORT) need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
