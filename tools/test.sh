@@ -48,6 +48,10 @@ for unit in "$@"; do
 done
 count luacheck check luacheck --quiet --no-color .
 count rockspec check luarocks --lua-version 5.4 lint moonsocket-scm-1.rockspec
-count specs "$LUA" tools/busted.lua --ignore-lua --output=plainTerminal
+# busted keeps all that it has run, and each scene collects garbage: a process for each folder takes half the time.
+for folder in spec spec/*/; do
+	set -- "$folder"/*_spec.lua
+	[ ! -e "$1" ] || count "${folder%/}" "$LUA" tools/busted.lua --ignore-lua --output=plainTerminal "$@"
+done
 
 awk '{ passed += $1; failed += $2 } END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }' "$counts"

@@ -1,5 +1,6 @@
 -- Connects as often as it is told to and tells of every open, failure and close in a line of JSON.
---   client.lua URL AT-A-TIME [CA]     standard input: "FIRST LAST" connects to URL/FIRST ... URL/LAST; at its end, exits
+--   client.lua URL AT-A-TIME [CA]
+-- "FIRST LAST" on its standard input makes it connect to URL/FIRST ... URL/LAST, its end makes it exit.
 local moonsocket = require "moonsocket"
 local json = require "cjson"
 

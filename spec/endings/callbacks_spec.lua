@@ -1,10 +1,9 @@
 -- Callbacks that raise, and terminate inside every callback and in every state.
 local moonsocket = require "moonsocket"
-local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local subject = require "spec.support.subject"
 
-local scene = subject.scene
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local LARGE = ("0123456789abcdef"):rep(512 * 1024) -- more than the kernel takes unread
 local CLOSE_1011 = "close 1011 a callback raised an error"
@@ -26,23 +25,24 @@ local PROVOKE = {
   drain = { bytes = "", sends = LARGE, before = { "text " .. LARGE } },
 }
 
--- A connection whose handler is start(ws): "/bad", for all others there is an echo. act(scene, open), with
--- open() -> peer of such a connection, is followed by a check that the server still serves.
+-- act(scene, open), with open(bytes) -> peer of a connection whose handler is start(ws) and that is sent these bytes. A
+-- check that an echo still works follows.
 local function play(start, act, options)
   local settings = { close_timeout = 60 }
   for name, value in pairs(options or {}) do settings[name] = value end
-  function settings.handler(ws, request)
-    if request.path == "/bad" then return start(ws) end
+  local bad
+  function settings.handler(ws)
+    if bad then return start(ws) end
     ws:on_message(function(message) ws:send(message) end)
   end
   scene.play(settings, function(s)
     act(s, function(bytes)
-      local p = s:connect()
-      p:send(peer.request(nil, "/bad"))
-      assert.truthy(p:read_head():find "^HTTP/1%.1 101 ")
+      bad = true
+      local p = s:open()
       p:send(bytes or "")
       return p
     end)
+    bad = false
     local p = s:open()
     p:send(peer.text "still serving")
     assert.equal("text still serving", peer.describe(p:read_frame()))
@@ -100,7 +100,8 @@ describe("a callback that raises", function()
     end,
   }
   for name, handler in pairs(handlers) do
-    it("fails the connection with 1011: " .. name, function()
+    local its = name:find "^on_" and it or serving
+    its("fails the connection with 1011: " .. name, function()
       play(function(ws)
         collect(ws)
         handler(ws)
@@ -203,7 +204,7 @@ describe("a callback that raises", function()
 
   local FAILED = { 1011, "a callback raised an error", "local", 1011, nil }
   for name, how in pairs(PROVOKE) do
-    it(("fails the connection with 1011: %s of a table"):format(name), function()
+    serving(("fails the connection with 1011: %s of a table"):format(name), function()
       local callbacks = { [name] = boom }
       if how.sends then function callbacks.open(ws) ws:send(how.sends) end end
       local wire, tcp, told = play_table(callbacks, how.bytes)
@@ -213,19 +214,19 @@ describe("a callback that raises", function()
     end)
   end
 
-  it("fails the connection with 1011: open of a table", function()
+  serving("fails the connection with 1011: open of a table", function()
     local wire, tcp, told = play_table({ open = boom, message = function() end }, "")
     assert.same({ { CLOSE_1011 }, "fin", FAILED }, { wire, tcp, told })
     check_error()
   end)
 
-  it("answers the peer's Close with 1011: closing of a table", function()
+  serving("answers the peer's Close with 1011: closing of a table", function()
     local wire, tcp, told = play_table({ closing = boom }, peer.close(4000, "bye"))
     assert.same({ { CLOSE_1011 }, "fin", { 4000, "bye", "peer", 1011, 4000 } }, { wire, tcp, told })
     check_error()
   end)
 
-  it("changes nothing about an end that is over: close of a table", function()
+  serving("changes nothing about an end that is over: close of a table", function()
     local wire, tcp, told = play_table({ close = boom }, peer.close(4000, "bye"))
     assert.same({ { "close 4000" }, "fin", { 4000, "bye", "peer", 4000, 4000 } }, { wire, tcp, told })
     check_error()
@@ -257,7 +258,7 @@ describe("a callback that raises", function()
 end)
 
 describe("an error in a callback is told", function()
-  it("to ws's own on_error, else to the table's, else to the server's, and to one of them only", function()
+  serving("to ws's own on_error, else to the table's, else to the server's, and to one of them only", function()
     local told = {}
     local function teller(name, expects_ws)
       return function(...)
@@ -295,7 +296,7 @@ describe("an error in a callback is told", function()
     end)
   end)
 
-  it("to the server's on_error where authorize raised: nobody was let in", function()
+  serving("to the server's on_error where authorize raised: nobody was let in", function()
     local told = {}
     scene.play({ authorize = function() error("boom", 0) end }, function(s)
       s.server:on_error(function(message) told[#told + 1] = message end)
@@ -333,7 +334,7 @@ describe("an error in a callback is told", function()
   end
 
   -- Their servers are the same whatever the subject is.
-  local prints = subject.tls and function() end or it
+  local prints = subject.tls and function() end or serving
 
   prints("on stderr where nobody listens", function()
     stderr_of([[ws:on_message(function() error "boom" end)]], function(server)
@@ -387,7 +388,7 @@ describe("terminate", function()
     into[#into + 1] = ws.state
   end
 
-  it("cannot be called before there is a ws", function()
+  serving("cannot be called before there is a ws", function()
     scene.play({}, function(s)
       local p = s:connect()
       p:send(peer.request():sub(1, -2))
@@ -453,11 +454,11 @@ describe("terminate", function()
     end)
   end
 
-  it("drops TCP in the handler's first line, before the answer to the request has left", function()
+  serving("drops TCP in the handler's first line, before the answer to the request has left", function()
     local after = {}
-    play(function(ws) terminate(ws, after) end, function(s)
+    scene.play({ handler = function(ws) terminate(ws, after) end }, function(s)
       local p = s:connect()
-      p:send(peer.request(nil, "/bad"))
+      p:send(peer.request())
       assert.same(with { wire = {}, tcp = "reset" }, s:outcome(p))
       assert.same(AFTER, after)
     end)
@@ -504,8 +505,8 @@ describe("terminate", function()
       ws:on_message(function() end)
     end, function(s, open)
       local p = open(peer.close(4000, "bye"))
-      local ws = s.server:connections()[1]
-      assert.same({ { p:read_frame().code }, { p:read_frame() } }, { { 4000 }, { nil, "fin" } })
+      local ws = s:ws()
+      assert.equal(4000, p:read_frame().code)
       assert.equal("closing", ws.state)
       assert.is_true(ws:terminate())
       assert.same({
@@ -526,7 +527,7 @@ describe("terminate", function()
       s.on_close = function() log[#log + 1] = "on_close" end
       local p = open(peer.text "hi")
       scene.await("on_message", function() return log[1] end)
-      s.server:connections()[1]:terminate()
+      s:ws():terminate()
       assert.same({ nil, "reset" }, { p:read_frame() })
       assert.same({ "hi" }, log)
       released = true

@@ -1,9 +1,10 @@
 -- A Close frame of the peer and what we do about it: RFC 6455 sections 5.5.1, 7.1 and 7.4.
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
+
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local echo = handlers.echo
 
@@ -84,24 +85,20 @@ describe("a Close frame of the peer", function()
     describe("with " .. name, function()
       it("may be glued to the handshake", function()
         scene.play({ handler = handler }, function(s)
-          local p = s:connect()
-          p:send(peer.request() .. peer.close(1001, "just looking"))
-          p:read_head()
+          local p = s:open(nil, peer.close(1001, "just looking"))
           assert.same(outcome.answered(1001, "just looking"), s:outcome(p))
         end)
       end)
 
       it("may be glued to the handshake and a message, which comes first", function()
         scene.play({ handler = handler }, function(s)
-          local p = s:connect()
-          p:send(peer.request() .. peer.text("hello") .. peer.close(1000, "bye"))
-          p:read_head()
+          local p = s:open(nil, peer.text("hello") .. peer.close(1000, "bye"))
           assert.same(outcome.answered(1000, "bye", { "text hello" }), s:outcome(p))
           assert.same({ "hello" }, s.last.got)
         end)
       end)
 
-      it("may come byte by byte with the handshake and a message", function()
+      serving("may come byte by byte with the handshake and a message", function()
         scene.play({ handler = handler }, function(s)
           local p = s:connect()
           p:drip(peer.request() .. peer.text("hello") .. peer.close(1000, "bye"))
@@ -281,8 +278,8 @@ describe("a Close frame that breaks the protocol", function()
     check(peer.frame { opcode = 8, payload = "\x03\xe8", size = 64 }, 1002, "125")
   end)
 
-  it("is not masked", function()
-    check(peer.frame { opcode = 8, payload = "\x03\xe8", masked = false }, 1002, "mask")
+  it(peer.masks and "is not masked" or "is masked", function()
+    check(peer.frame { opcode = 8, payload = "\x03\xe8", masked = not peer.masks }, 1002, "mask")
   end)
 
   local bad_text = {
@@ -314,9 +311,7 @@ describe("a Close frame that breaks the protocol", function()
 
   it("comes with the handshake", function()
     scene.play({}, function(s)
-      local p = s:connect()
-      p:send(peer.request() .. peer.close(1015))
-      p:read_head()
+      local p = s:open(nil, peer.close(1015))
       outcome.check_failed(s:outcome(p), 1002, "1015")
     end)
   end)

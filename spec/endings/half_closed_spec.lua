@@ -1,6 +1,7 @@
 local moonsocket = require "moonsocket"
-local peer = require "spec.support.peer"
-local scene = require "spec.support.subject".scene
+local subject = require "spec.support.subject"
+
+local scene, peer = subject.scene, subject.peer
 
 -- The peer sends a message and shuts down writing at once: it still reads, and the answer is owed to it.
 local function half_closes(handler)

@@ -1,10 +1,11 @@
 -- max_message: what is over it is found on the head's word and costs no memory (RFC 6455 sections 7.4.1 and 10.4).
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
 local raw = require "raw"
+
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local echo = handlers.echo
 
@@ -108,7 +109,7 @@ describe("a message over max_message fails the connection with 1009", function()
     end)
   end)
 
-  it("even where nobody wants messages", function()
+  serving("even where nobody wants messages", function()
     local told
     scene.play({ max_message = LIMIT, table = { close = function(_, ...) told = { ... } end } }, function(s)
       local p = s:open()
@@ -153,7 +154,7 @@ describe("a message of max_message bytes comes through", function()
       end)
     end)
 
-    it(case[1] .. ", again and again, where nobody wants it", function()
+    serving(case[1] .. ", again and again, where nobody wants it", function()
       local told
       scene.play({ max_message = LIMIT, table = { close = function(_, code) told = code end } }, function(s)
         local p = s:open()
@@ -166,7 +167,7 @@ describe("a message of max_message bytes comes through", function()
     end)
   end
 
-  it("even where it comes after our own Close to a handler that is gone", function()
+  serving("even where it comes after our own Close to a handler that is gone", function()
     scene.play({ handler = function(ws) ws:close(4000) end, max_message = LIMIT }, function(s)
       for _, case in ipairs(cases) do
         local p = s:open()

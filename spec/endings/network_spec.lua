@@ -1,9 +1,8 @@
 -- FIN and RST at every position of a connection (RFC 6455 section 7.1.5: without a Close frame the code is 1006).
 local moonsocket = require "moonsocket"
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
 
-local REQUEST = peer.request()
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local function fin_outcome(wire)
   return {
@@ -33,20 +32,21 @@ end
 local FRAGMENT = peer.frame { fin = false, payload = "half a mess" }
 local LARGE = peer.frame { opcode = 2, payload = ("x"):rep(65536) }
 local CLOSE = peer.close(1000, "bye")
+local MASK = peer.masks and 4 or 0
 
 position("before the first frame", "")
 position("after an answered message", peer.text "hi", { "text hi" })
-inside("in a header of 6 bytes", peer.text "hello", 1, 6)
-inside("in a payload", peer.text "hello", 7, 10)
-inside("in a header of 8 bytes", peer.text(("x"):rep(200)), 1, 8)
-inside("in a header of 14 bytes", LARGE, 1, 14)
+inside("in the shortest header", peer.text "hello", 1, 2 + MASK)
+inside("in a payload", peer.text "hello", 3 + MASK, 6 + MASK)
+inside("in a longer header", peer.text(("x"):rep(200)), 1, 4 + MASK)
+inside("in the longest header", LARGE, 1, 10 + MASK)
 position("in the middle of a large payload", LARGE:sub(1, 40000))
 position("before the last byte of a large payload", LARGE:sub(1, -2))
 position("between fragments", FRAGMENT)
 position("in the header of the last fragment", FRAGMENT .. peer.frame { opcode = 0, payload = "age" }:sub(1, 1))
-position("in the payload of the last fragment", FRAGMENT .. peer.frame { opcode = 0, payload = "age" }:sub(1, 8))
+position("in the payload of the last fragment", FRAGMENT .. peer.frame { opcode = 0, payload = "age" }:sub(1, -2))
 position("behind a ping between fragments", FRAGMENT .. peer.ping "here?", { "pong here?" })
-inside("in a ping", peer.ping "here?", 1, 10)
+inside("in a ping", peer.ping "here?", 1, 6 + MASK)
 inside("in a Close frame", CLOSE, 1, #CLOSE - 1)
 
 describe("a FIN without a Close frame", function()
@@ -61,17 +61,7 @@ describe("a FIN without a Close frame", function()
     end)
   end
 
-  it("right behind the request", function()
-    scene.play({}, function(s)
-      local p = s:connect()
-      p:send(REQUEST)
-      p:fin()
-      assert.truthy(p:read_head():find("^HTTP/1%.1 101 "))
-      assert.same(fin_outcome(), s:outcome(p))
-    end)
-  end)
-
-  it("from a peer that closes its whole socket, over a Unix socket too", function()
+  serving("from a peer that closes its whole socket, over a Unix socket too", function()
     local path = os.tmpname()
     os.remove(path)
     for _, address in ipairs { "127.0.0.1:0", "unix:" .. path } do
@@ -99,15 +89,6 @@ describe("a RST", function()
     end)
   end
 
-  it("right behind the request", function()
-    scene.play({}, function(s)
-      local p = s:connect()
-      p:send(REQUEST)
-      p:reset()
-      assert.same(RESET, s:told())
-    end)
-  end)
-
   it("with our answers on their way", function()
     scene.play({}, function(s)
       local p = s:open()
@@ -115,76 +96,6 @@ describe("a RST", function()
       p:read_frame()
       p:reset()
       assert.same(RESET, s:told())
-    end)
-  end)
-end)
-
-describe("the end inside the opening handshake", function()
-  local function count_as_gone(s, n)
-    scene.await("the books", function() return s.server:stats().refused[0] == n end)
-    local stats = s.server:stats()
-    assert.same({ 0, 0, 0 }, { stats.opened, stats.open, s.server.count })
-    assert.same({ {}, {} }, { stats.closed, stats.closed_by })
-    assert.same({ [0] = n }, stats.refused)
-    assert.same({}, s.records)
-  end
-
-  it("by FIN, after each byte of the request: no on_close", function()
-    scene.play({}, function(s)
-      for i = 0, #REQUEST - 1 do
-        local p = s:connect()
-        p:send(REQUEST:sub(1, i))
-        p:fin()
-        assert.same({ "", "fin" }, { p:read_rest() })
-      end
-      count_as_gone(s, #REQUEST)
-    end)
-  end)
-
-  it("by RST, after each byte of the request: no on_close", function()
-    scene.play({}, function(s)
-      for i = 0, #REQUEST - 1 do
-        local p = s:connect()
-        p:send(REQUEST:sub(1, i))
-        p:reset()
-      end
-      count_as_gone(s, #REQUEST)
-    end)
-  end)
-
-  -- A server whose authorize waits until the spec lets it go on.
-  local function judged(play)
-    local asked, decided = false, false
-    local function authorize()
-      asked = true
-      scene.await("a decision", function() return decided end)
-      return true
-    end
-    scene.play({ authorize = authorize }, function(s)
-      local p = s:connect()
-      p:send(REQUEST)
-      scene.await("authorize", function() return asked end)
-      play(s, p, function() decided = true end)
-    end)
-  end
-
-  it("by RST while authorize waits: noticed at once, whatever it decides", function()
-    judged(function(s, p, decide)
-      p:reset()
-      count_as_gone(s, 1)
-      decide()
-      p = s:open()
-      p:send(peer.text "still serving")
-      assert.equal("still serving", p:read_frame().payload)
-    end)
-  end)
-
-  it("by FIN while authorize waits: the connection opens, then ends", function()
-    judged(function(s, p, decide)
-      p:fin()
-      decide()
-      assert.truthy(p:read_head():find("^HTTP/1%.1 101 "))
-      assert.same(fin_outcome(), s:outcome(p))
     end)
   end)
 end)
@@ -202,17 +113,15 @@ describe("a peer that has closed its half only", function()
     end)
   end)
 
-  it("still gets them when all came in one piece with the request", function()
+  it("still gets them when all came in one piece with the handshake", function()
     scene.play({}, function(s)
-      local p = s:connect()
-      p:send(REQUEST .. MESSAGES)
+      local p = s:open(nil, MESSAGES)
       p:fin()
-      assert.truthy(p:read_head():find("^HTTP/1%.1 101 "))
       assert.same(fin_outcome(ANSWERS), s:outcome(p))
     end)
   end)
 
-  it("still gets them over a Unix socket", function()
+  serving("still gets them over a Unix socket", function()
     local path = os.tmpname()
     os.remove(path)
     scene.play({ address = "unix:" .. path }, function(s)

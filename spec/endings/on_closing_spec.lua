@@ -1,8 +1,9 @@
 -- on_closing: what the application may still do before the peer's Close is answered (RFC 6455 section 5.5.1).
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
 local outcome = require "spec.support.outcome"
 local moonsocket = require "moonsocket"
+
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 -- An echo with this on_closing(ws, code, reason); record.calls and record.errors tell what happened.
 local function with(closing)
@@ -111,7 +112,7 @@ describe("on_closing", function()
     assert.equal(1, #record.calls)
   end)
 
-  it("may stand in a table of callbacks", function()
+  serving("may stand in a table of callbacks", function()
     local told = {}
     local callbacks = {
       closing = function(ws, code, reason)

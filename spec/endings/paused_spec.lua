@@ -1,7 +1,8 @@
 -- A peer that leaves while we are not reading: after pause, while a callback waits, before anybody wants its messages.
 local moonsocket = require "moonsocket"
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
+
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local RESET = {
   code = 1006, reason = "connection reset by peer", error = "Connection reset by peer",
@@ -112,7 +113,7 @@ describe("while reading is paused", function()
     end)
   end)
 
-  it("a peer gone from a Unix socket is the same", function()
+  serving("a peer gone from a Unix socket is the same", function()
     local path = os.tmpname()
     os.remove(path)
     play(pausing, function(s, p, log, release)
@@ -245,8 +246,8 @@ describe("while a callback waits", function()
       p:send(peer.text "one")
       assert.equal("close 4000 enough", peer.describe(p:read_frame()))
       p:send(peer.close(4000))
-      assert.same({ nil, "fin" }, { p:read_frame() })
       p:fin()
+      assert.same({ nil, "fin" }, { p:read_frame() })
       turns()
       assert.same({ "one" }, log)
       release()
@@ -401,7 +402,7 @@ describe("while nobody wants messages yet", function()
     end)
   end
 
-  it("a handler that returns without ever wanting them closes with 1000, whether the peer is gone or not", function()
+  serving("a handler that returns without wanting them closes with 1000, whether the peer is gone or not", function()
     play(function(_, _, wait) wait() end, function(s, p, log, release)
       p:send(TWO)
       p:fin()
@@ -500,7 +501,7 @@ describe("pause, then close:", function()
     end)
   end)
 
-  it("the server's shutdown instead", function()
+  serving("the server's shutdown instead", function()
     play(function(ws, log)
       logging(ws, log)
       ws:pause()

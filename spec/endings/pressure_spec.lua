@@ -1,14 +1,16 @@
 -- A peer that takes data slowly, or no longer: the queue's limit, its three policies, send_timeout, and how it ends.
 local moonsocket = require "moonsocket"
 local raw = require "raw"
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
+
+local scene, peer = subject.scene, subject.peer
 
 local KiB, MiB = 1024, 1024 * 1024
 local CHUNK = 64 * KiB
 local FLOOD = 50 * MiB // CHUNK
 local LIMIT = 2 * MiB -- no less than the kernel may yet take of a queue that it seemed to have no room for
 local LARGE = ("0123456789abcdef"):rep(512 * KiB)
+local HEADER = peer.masks and 10 or 14
 
 -- Numbered messages of one size, so that a lost, doubled or displaced one shows; made once, to leave no garbage.
 local numbered = {}
@@ -46,6 +48,7 @@ end
 local function read_flood(p, stop)
   local count, others = 0, {}
   while true do
+    p:end_if_due()
     local frame, ended = p:read_frame()
     if not frame then return count, others, ended end
     if frame.payload == message(count + 1) then
@@ -159,7 +162,7 @@ describe("a reader that stops while 50 MB are sent", function()
       record.flood = flood(ws)
       ws:close(1000, "that was all")
     end, function(s, p, record)
-      local ws = s.server:connections()[1]
+      local ws = s:ws()
       scene.await("a full queue", function() return ws.buffered > LIMIT - CHUNK end)
       local count, others = read_flood(p, function(frame) return frame.name == "close" end)
       assert.same({ FLOOD, { "close 1000 that was all" } }, { count, others })
@@ -221,7 +224,7 @@ describe("send_timeout", function()
   it("does not hit a slow reader that goes on taking a little", function()
     under_pressure({ send_timeout = 0.2 }, function(ws) ws:send(LARGE) end, function(s, p, record)
       worked(record)
-      local left = #LARGE + 10 -- the frame's header
+      local left = #LARGE + HEADER
       for _ = 1, 20 do
         left = left - #p:read(64 * KiB)
         moonsocket.sleep(0.03)
@@ -282,7 +285,7 @@ end
 
 -- Waits until one more message would be too much.
 local function await_full(s)
-  local ws = s.server:connections()[1]
+  local ws = s:ws()
   scene.await("a full queue", function() return ws.buffered > LIMIT - CHUNK end)
 end
 
@@ -324,7 +327,7 @@ describe("close while the queue is full", function()
       ws:close(4000, "behind it all")
     end, function(s, p, record)
       worked(record)
-      local left = #LARGE + 10 -- the frame's header
+      local left = #LARGE + HEADER
       for _ = 1, 20 do
         left = left - #p:read(256 * KiB)
         moonsocket.sleep(0.03)
@@ -387,7 +390,7 @@ describe("the peer's end in the middle of a flood:", function()
     under_pressure({ on_overflow = "drop" }, fill, function(s, p, record)
       worked(record)
       p:send(peer.close(1001, "leaving"))
-      local ws = s.server:connections()[1]
+      local ws = s:ws()
       scene.await("the Close frame", function() return ws.state == "closing" end)
       p:reset()
       local told = s:told()
@@ -441,7 +444,7 @@ describe("a peer that pings without reading", function()
       for _ = 1, 150 do p:send(pings) end -- 10 MB
       p:send(peer.text "heard me?")
       scene.await("the message", function() return record.heard == "heard me?" end)
-      local buffered = s.server:connections()[1].buffered
+      local buffered = s:ws().buffered
       assert.is_true(buffered > 0 and buffered <= LIMIT + 127, "queue of " .. buffered)
     end)
   end)

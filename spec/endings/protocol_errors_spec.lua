@@ -1,10 +1,11 @@
 -- A peer that breaks the protocol: RFC 6455 sections 5.1, 5.2, 5.4, 5.5 and 8.1, and what we do then: section 7.1.7.
-local scene = require "spec.support.subject".scene
-local peer = require "spec.support.peer"
+local subject = require "spec.support.subject"
 local outcome = require "spec.support.outcome"
 local handlers = require "spec.support.handlers"
 local moonsocket = require "moonsocket"
 local raw = require "raw"
+
+local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
 
 local echo = handlers.echo
 
@@ -18,9 +19,7 @@ end
 
 -- The bytes are the first that come, with the handshake.
 local function check_first(s, bytes, code, words)
-  local p = s:connect()
-  p:send(peer.request() .. bytes)
-  p:read_head()
+  local p = s:open(nil, bytes)
   outcome.check_failed(s:outcome(p), code, words)
 end
 
@@ -61,15 +60,15 @@ local begun = frame { payload = "a message ", fin = false }
 
 describe("a frame fails the connection with 1002 because", function()
   for name, opcode in pairs(opcodes) do
-    breaks("it is not masked: " .. name, "mask", 2, {
-      { opcode = opcode, masked = false },
-      { opcode = opcode, masked = false, payload = "\x03\xe8" },
-      { opcode = opcode, masked = false, payload = ("p"):rep(125) },
+    breaks("its mask is wrong: " .. name, "mask", 2, {
+      { opcode = opcode, masked = not peer.masks },
+      { opcode = opcode, masked = not peer.masks, payload = "\x03\xe8" },
+      { opcode = opcode, masked = not peer.masks, payload = ("p"):rep(125) },
     }, opcode == 0 and begun or nil)
   end
-  breaks("it is not masked: a long one", "mask", 2, {
-    { opcode = 2, masked = false, payload = ("p"):rep(126) },
-    { opcode = 2, masked = false, payload = ("p"):rep(65536) },
+  breaks("its mask is wrong: a long one", "mask", 2, {
+    { opcode = 2, masked = not peer.masks, payload = ("p"):rep(126) },
+    { opcode = 2, masked = not peer.masks, payload = ("p"):rep(65536) },
   })
 
   for name, opcode in pairs(opcodes) do
@@ -293,7 +292,7 @@ describe("a failed connection", function()
       scene.play({ handler = slow }, function(s) check_amid_messages(s, bytes, code, words[code]) end)
     end)
 
-    it(("with %d checks what nobody wants, too"):format(code), function()
+    serving(("with %d checks what nobody wants, too"):format(code), function()
       local told
       scene.play({ table = { close = function(_, ...) told = { ... } end } }, function(s)
         local p = s:open()

@@ -83,13 +83,9 @@ end
 --- How a connection ended, in one table to be compared as a whole: wire = what came up to the end of TCP, tcp = how
 -- that came, then what on_close was told. The server behaves: once a Close frame has come it ends TCP.
 function client_scene:outcome(connection, record)
+  local frames, tcp = connection:read_all()
   local wire = {}
-  local frame, tcp = connection:read_frame()
-  while frame do
-    wire[#wire + 1] = connection.describe(frame)
-    if frame.name == "close" then connection:fin() end
-    frame, tcp = connection:read_frame()
-  end
+  for i, frame in ipairs(frames) do wire[i] = connection.describe(frame) end
   connection:drop()
   local outcome = self:told(record)
   outcome.wire, outcome.tcp = wire, tcp

@@ -69,12 +69,17 @@ static int listen_on(int fd, const struct sockaddr *address, socklen_t len, int 
 	return fd < 0 || bind(fd, address, len) != 0 || listen(fd, backlog) != 0 ? -1 : 0;
 }
 
-/* listen([backlog]) -> fd, port: a listening socket on 127.0.0.1, as a service manager hands it on */
+/*
+ * listen([backlog [, receive_buffer]]) -> fd, port: a listening socket on 127.0.0.1, as a service manager hands it on;
+ * what it accepts has the same receive buffer
+ */
 static int raw_listen(lua_State *L)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), buffer = (int)luaL_optinteger(L, 2, 0);
+	if (buffer)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	if (listen_on(fd, (const struct sockaddr *)&address, len, (int)luaL_optinteger(L, 1, 16)) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
 		int result = luaL_fileresult(L, 0, "listen");

@@ -9,13 +9,14 @@ local listener = {}
 listener.__index = listener
 
 --- Listens on a free port of 127.0.0.1, or on where.path. url is what a client connects to.
--- @param where { path =, backlog =, tls = whether what it accepts is over TLS } or nil
+-- @param where { path =, backlog =, tls = whether what it accepts is over TLS, receive_buffer = bytes that this side's
+--        kernel takes without its reading } or nil
 function raw_server.listen(where)
   where = where or {}
   if where.path then
     return setmetatable({ fd = assert(raw.listen_unix(where.path)), url = "ws+unix:" .. where.path }, listener)
   end
-  local fd, port = raw.listen(where.backlog)
+  local fd, port = raw.listen(where.backlog, where.receive_buffer)
   assert(fd, port)
   local url = ("%s://127.0.0.1:%d"):format(where.tls and "wss" or "ws", port)
   return setmetatable({ fd = fd, port = port, url = url, tls = where.tls }, listener)

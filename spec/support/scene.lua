@@ -7,12 +7,13 @@ local stage = require "spec.support.stage"
 local scene = {}
 scene.__index = scene
 
-local function echo(ws)
+--- The handler where a scene is given none.
+function scene.echo(ws)
   ws:on_message(function(message, kind) ws:send(message, kind) end)
 end
 
--- What every handler of a scene does besides its own work: it writes down how the connection ended.
-local function recording(self, handler)
+--- What every handler of a scene does besides its own work: it writes down how the connection ended.
+function scene:recording(handler)
   return function(ws, request)
     local record = { id = ws.id, messages = 0, closes = {} }
     self.records[#self.records + 1] = record
@@ -34,6 +35,11 @@ function scene:open(extra, behind) return self:keep(peer.open(self.to, extra, be
 
 --- Opens a TCP connection without a handshake.
 function scene:connect() return self:keep(peer.connect(self.to)) end
+
+--- A connection that is open, as its application has it.
+function scene:ws()
+  return (next(self.boxes))
+end
 
 function scene:keep(p)
   self.peers[#self.peers + 1] = p
@@ -84,16 +90,20 @@ function scene:told(n)
   return told
 end
 
--- Peers leave, the server stops, and every connection has had its on_close.
-local function leave(self)
-  for _, p in ipairs(self.peers) do p:drop() end
-  self.server:shutdown { drain = 5 }
+--- The end of a scene whose peers have left: every connection has had its on_close, and is forgotten.
+function scene:check_closes()
   for _, record in ipairs(self.records) do
     if #record.closes ~= 1 then
       error(("connection %d had %d on_close instead of one"):format(record.id, #record.closes), 0)
     end
   end
   self.peers, self.records, self.last = {}, {}, nil
+end
+
+local function leave(self)
+  for _, p in ipairs(self.peers) do p:drop() end
+  self.server:shutdown { drain = 5 }
+  self:check_closes()
 end
 
 local function abandon(self)
@@ -104,11 +114,11 @@ end
 local function play_scene(options, play, secure)
   local settings = { tls = secure and certificates.of "localhost" or nil }
   for name, value in pairs(options) do settings[name] = value end
-  local handler, callbacks, address = settings.handler or echo, settings.table, settings.address or "127.0.0.1:0"
+  local handler, callbacks, address = settings.handler or scene.echo, settings.table, settings.address or "127.0.0.1:0"
   settings.handler, settings.table, settings.address, settings.receive_buffer = nil, nil, nil, nil
   local self = setmetatable({ records = {}, peers = {}, boxes = setmetatable({}, { __mode = "k" }) }, scene)
   stage.run(function()
-    self.server = assert(moonsocket.serve(address, callbacks or recording(self, handler), settings))
+    self.server = assert(moonsocket.serve(address, callbacks or self:recording(handler), settings))
     local path = tostring(address):match "^unix:(.*)$"
     self.to = { port = self.server.port, path = path, receive_buffer = options.receive_buffer, tls = secure }
     play(self)

@@ -72,9 +72,9 @@ local contexts = {}
 
 -- Made once: they are what takes time.
 local function context(accepts, version)
-  local name = (accepts and "server " or "client ") .. tostring(version)
+  local own = accepts and certificates.of "localhost" or {}
+  local name = tostring(own.cert) .. tostring(version)
   if not contexts[name] then
-    local own = accepts and certificates.of "localhost" or {}
     contexts[name] = assert(require "secure".context(own.cert, own.key, version == "1.2"))
   end
   return contexts[name]
@@ -218,16 +218,23 @@ function wire:read_frame(timeout)
     masked = masked, key = key, payload = payload,
   }
   if masked == self.masks then frame.wrong = masked and "masked" or "not masked" end
+  if opcode == 8 then self.close_read = true end
   if opcode == 8 and #payload >= 2 then
     frame.code, frame.reason = (">I2"):unpack(payload), payload:sub(3)
   end
   return frame
 end
 
---- Frames up to the end of TCP: their list, and "fin", "reset" or "timeout".
+--- Ends TCP if that is this side's turn (RFC 6455 section 7.1.1): a server's, which has had a Close frame.
+function wire:end_if_due()
+  if self.close_read and not self.masks then self:fin() end
+end
+
+--- Frames up to the end of TCP, by a side that behaves: their list, and "fin", "reset" or "timeout".
 function wire:read_all(timeout)
   local frames = {}
   while true do
+    self:end_if_due()
     local frame, wrong = self:read_frame(timeout)
     if not frame then return frames, wrong end
     frames[#frames + 1] = frame

@@ -1,5 +1,5 @@
 -- The endings that exist over TLS alone (RFC 8446 section 6.1), at every position and in both roles. What TLS changes
--- about the others is nothing: spec/endings/over_tls_spec.lua.
+-- about the others is nothing: spec/subjects/.
 local certificates = require "spec.support.certificates"
 local client_scene = require "spec.support.client_scene".over_tls
 local moonsocket = require "moonsocket"
@@ -31,7 +31,8 @@ local UNANSWERED = "connection closed by the peer before it answered our Close f
 local ways = {
   { name = "FIN without close_notify", act = function(p) p:cut() end, reason = CUT },
   { name = "close_notify and FIN", act = function(p) p:fin() end, reason = LEFT, unanswered = UNANSWERED },
-  { name = "close_notify alone", act = function(p) p:send_raw(notify_of(p)) end, reason = LEFT, unanswered = UNANSWERED },
+  { name = "close_notify alone", act = function(p) p:send_raw(notify_of(p)) end,
+    reason = LEFT, unanswered = UNANSWERED },
   { name = "half a record and FIN", reason = CUT, act = function(p)
     local record = p:sealed "half"
     p:send_raw(record:sub(1, #record // 2))
