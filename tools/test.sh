@@ -50,7 +50,7 @@ count luacheck check luacheck --quiet --no-color .
 count rockspec check luarocks --lua-version 5.4 lint moonsocket-scm-1.rockspec
 # busted keeps all that it has run, and each scene collects garbage: a process for each folder takes half the time.
 for folder in spec spec/*/; do
-	set -- "$folder"/*_spec.lua
+	set -- "${folder%/}"/*_spec.lua
 	[ ! -e "$1" ] || count "${folder%/}" "$LUA" tools/busted.lua --ignore-lua --output=plainTerminal "$@"
 done
 

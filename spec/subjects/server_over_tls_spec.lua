@@ -5,7 +5,7 @@ local subject = require "spec.support.subject"
 describe("a server over TLS:", function()
   teardown(certificates.remove)
   subject.again("a server over TLS", _ENV, {
-    "callbacks", "close_frames", "half_closed", "heartbeat", "limits", "local_close", "network", "on_closing", "opening",
-    "paused", "pressure", "protocol_errors", "shutdown", "untaken", "../client/endings",
+    "callbacks", "close_frames", "half_closed", "heartbeat", "limits", "local_close", "network", "on_closing",
+    "opening", "paused", "pressure", "protocol_errors", "shutdown", "untaken", "../client/endings",
   })
 end)

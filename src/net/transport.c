@@ -90,10 +90,7 @@ static void write_fail(struct ws_transport *t, int error)
 	output_drop(t);
 }
 
-/*
- * A peer that left in order and closed its whole socket answers close_notify with a RST: nothing has failed, there is
- * nobody to say goodbye to.
- */
+/* A peer that has left in order, with its whole socket, answers close_notify with a RST: that is no failure. */
 static void send_fail(struct ws_transport *t, int error)
 {
 	if (t->farewell == 0 || !t->eof || t->truncated || ws_transport_owes(t)) {
@@ -442,12 +439,6 @@ void ws_transport_resume(struct ws_transport *t)
 	transport_settle(t);
 }
 
-/* Makes room for len more bytes behind the output. */
-static int output_reserve(struct ws_transport *t, size_t len)
-{
-	return ws_chunk_reserve(t->loop, &t->out, len);
-}
-
 /* To the kernel with it, behind what is corked; only what it leaves is copied. */
 static int transport_write_now(struct ws_transport *t, const struct iovec *parts, int count, size_t total)
 {
@@ -464,7 +455,7 @@ static int transport_write_now(struct ws_transport *t, const struct iovec *parts
 	size_t gone = taken < corked ? 0 : taken - corked;
 	if (gone == total)
 		return 0;
-	if (output_reserve(t, total - gone) != 0) {
+	if (ws_chunk_reserve(t->loop, &t->out, total - gone) != 0) {
 		if (t->out == NULL)
 			t->stalled = false;
 		if (gone > 0)
@@ -482,7 +473,7 @@ static bool secure_output(void *arg, const void *data, size_t len)
 	const struct iovec part = {(void *)data, len};
 	if (t->write_failed)
 		return true;
-	if (output_reserve(t, len) != 0)
+	if (ws_chunk_reserve(t->loop, &t->out, len) != 0)
 		return false;
 	ws_chunk_append(t->out, &part, 1, 0);
 	return true;
@@ -540,7 +531,7 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 	if (much && !t->stalled && count <= CORK_PARTS) {
 		result = transport_write_now(t, parts, count, total);
 	} else {
-		result = output_reserve(t, total);
+		result = ws_chunk_reserve(t->loop, &t->out, total);
 		if (result == 0)
 			ws_chunk_append(t->out, parts, count, 0);
 	}
