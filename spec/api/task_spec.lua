@@ -462,6 +462,41 @@ describe("a signal", function()
     end
   end)
 
+  it("INT in connect drops the attempt", function()
+    assert.equal(7, signalled([[
+      local core = require "moonsocket.core"
+      local listener = require "spec.support.raw_server".listen()
+      moonsocket.go(function()
+        local attempt = listener:accept()
+        attempt:read_request()
+        print "ready"
+        print(select(2, attempt:read_rest()))
+      end)
+      local ok, wrong = pcall(moonsocket.connect, listener.url)
+      assert(not ok and wrong:find "interrupted!", wrong)
+      moonsocket.run { signals = false }
+      assert(core.held() == 0, core.held())
+      os.exit(7)]], INT, "^ready$", 0, "^reset$"))
+  end)
+
+  it("INT in shutdown lets a second one wait for the end", function()
+    assert.equal(7, signalled([[
+      local core = require "moonsocket.core"
+      local peer = require "spec.support.peer"
+      local server = assert(moonsocket.serve("127.0.0.1:0", { message = print }, { close_timeout = 60 }))
+      local p
+      moonsocket.go(function() p = peer.open(server) end)
+      while not p do moonsocket.step(0.01) end
+      moonsocket.after(0.01, function() print "ready" end)
+      local ok, wrong = pcall(server.shutdown, server)
+      assert(not ok and wrong:find "interrupted!", wrong)
+      moonsocket.go(function() p:reset() end)
+      server:shutdown()
+      moonsocket.run { signals = false }
+      assert(core.held() == 0, core.held())
+      os.exit(7)]], INT, "^ready$"))
+  end)
+
   it("twice waits for nobody", function()
     assert.equal(7, signalled([[
       local peer = require "spec.support.peer"

@@ -44,7 +44,7 @@ struct ws_task {
 	struct ws_box *attends; /* on_over's: the ws whose message it works on */
 	struct ws_timer timer;  /* of the present wait */
 	struct ws_deferred start;
-	void (*cancel)(struct ws_task *task); /* takes it off what it waits for; NULL: nothing to do */
+	void (*cancel)(struct ws_task *task); /* takes it off what it waits for; NULL: for the time alone */
 	void *waits_for;
 	lua_KFunction k;        /* of the present wait: what comes after it */
 	const void *woken_with; /* ws_task_wake's, during the resumption; NULL after a time-out */
@@ -66,8 +66,9 @@ void ws_call_go(lua_State *L, int arguments);
 struct ws_task *ws_task_here(lua_State *L, const char *what);
 
 /*
- * Waits: seconds negative for as long as it takes. cancel takes the task off what it waits for, when the time is up.
- * Then continues with k (lua_yieldk): return its result. Keeps the loop running meanwhile.
+ * Waits: seconds negative for as long as it takes. cancel takes the task off what it waits for, when the time is up or
+ * nobody wants the task any more (Ctrl-C at top level); only a wait for nothing but the time needs none. Then
+ * continues with k (lua_yieldk): return its result. Keeps the loop running meanwhile.
  */
 int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*cancel)(struct ws_task *task),
                  void *waits_for, lua_KFunction k);

@@ -176,6 +176,14 @@ static int push_start_error(lua_State *L, int error)
 	return 2;
 }
 
+/* The task waits for it no longer. */
+static void drop_attempt(struct ws_task *task)
+{
+	struct ws_box_client *box = task->waits_for;
+	box->waiting = NULL;
+	ws_box_client_free(box);
+}
+
 int ws_module_connect(lua_State *L)
 {
 	static const struct ws_client_handler handler = { on_verified, on_open, on_failed };
@@ -199,7 +207,7 @@ int ws_module_connect(lua_State *L)
 	}
 	box->client->user = box;
 	box->waiting = task;
-	return ws_task_wait(L, task, -1, NULL, NULL, connected);
+	return ws_task_wait(L, task, -1, drop_attempt, box, connected);
 }
 
 int ws_box_client_list(lua_State *L)

@@ -227,11 +227,7 @@ static int wait_for_shutdown(lua_State *L)
 	if (box->over)
 		return shutdown_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "shutdown");
-	if (!task)
-		return ws_call_block(L, wait_for_shutdown);
-	task->next = box->waiting;
-	box->waiting = task;
-	return ws_task_wait(L, task, -1, NULL, NULL, shutdown_end);
+	return task ? ws_box_wait_in(L, task, &box->waiting, -1, shutdown_end) : ws_call_block(L, wait_for_shutdown);
 }
 
 /* For the field on top of the stack. */

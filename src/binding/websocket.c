@@ -128,7 +128,7 @@ static void leave_list(struct ws_task *task)
 	}
 }
 
-static int wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, double seconds, lua_KFunction k)
+int ws_box_wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, double seconds, lua_KFunction k)
 {
 	task->next = *list;
 	*list = task;
@@ -232,7 +232,7 @@ static int send_again(lua_State *L, int status, lua_KContext ctx)
 static int wait_to_send(lua_State *L, struct ws_box *box)
 {
 	struct ws_task *task = ws_task_here(L, "send, with the option on_overflow = \"wait\",");
-	return task ? wait_in(L, task, &box->draining, -1, send_again) : ws_call_block(L, websocket_send);
+	return task ? ws_box_wait_in(L, task, &box->draining, -1, send_again) : ws_call_block(L, websocket_send);
 }
 
 static int websocket_send(lua_State *L)
@@ -278,7 +278,7 @@ static int websocket_drain(lua_State *L)
 	if (!is_open(box) || ws_connection_buffered(box->connection) == 0)
 		return drain_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "drain");
-	return task ? wait_in(L, task, &box->draining, seconds, drain_end) : ws_call_block(L, websocket_drain);
+	return task ? ws_box_wait_in(L, task, &box->draining, seconds, drain_end) : ws_call_block(L, websocket_drain);
 }
 
 /* ---- receive */
@@ -420,7 +420,7 @@ static int websocket_wait_closed(lua_State *L)
 	struct ws_task *task = ws_task_here(L, "wait_closed");
 	if (task && box->attendant == task) /* it waits for the end now, so the end need not wait for it */
 		ws_box_attend(box, NULL);
-	return task ? wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
+	return task ? ws_box_wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
 }
 
 /* ---- flow */

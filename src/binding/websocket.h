@@ -109,6 +109,9 @@ void ws_box_want(struct ws_box *box);
 /* The task works on a message from now on, until it asks for the next or is over; NULL: nobody does. */
 void ws_box_attend(struct ws_box *box, struct ws_task *task);
 
+/* ws_task_wait for a list that ws_box_wake wakes; seconds negative: for as long as it takes. */
+int ws_box_wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, double seconds, lua_KFunction k);
+
 /* Goes on with every task of the list that stood in it when this was called. */
 void ws_box_wake(struct ws_task **list);
 
