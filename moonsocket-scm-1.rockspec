@@ -42,6 +42,7 @@ build = {
         "src/binding/admission.c",
         "src/binding/box.c",
         "src/binding/call.c",
+        "src/binding/cancellation.c",
         "src/binding/client.c",
         "src/binding/context.c",
         "src/binding/events.c",

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "binding/cancellation.h"
+
 enum {
 	IDLE_TASKS = 64, /* a coroutine is about 1 KiB */
 	GRACE_TURNS = 2  /* in which what has come before the time was up is found, and everybody else has a turn */
@@ -107,6 +109,7 @@ void ws_call_close(struct ws_context *ctx)
 		struct ws_task *task = ctx->tasks;
 		if (task->waiting && task->cancel)
 			task->cancel(task);
+		ws_task_cancellable(task, NULL);
 		ws_timer_stop(ctx->loop, &task->timer);
 		ws_loop_undefer(ctx->loop, &task->start);
 		task_free(task);
@@ -295,9 +298,19 @@ struct ws_task *ws_task_here(lua_State *L, const char *what)
 	return NULL;
 }
 
+void ws_task_cancellable(struct ws_task *task, struct ws_cancellation *cancellation)
+{
+	if (task->cancellation)
+		task->cancellation->task = NULL;
+	task->cancellation = cancellation;
+	if (cancellation)
+		cancellation->task = task;
+}
+
 static void wait_end(struct ws_task *task)
 {
 	task->waiting = false;
+	ws_task_cancellable(task, NULL);
 	ws_timer_stop(task->ctx->loop, &task->timer);
 	ws_loop_release(task->ctx->loop);
 }
@@ -336,6 +349,12 @@ int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*canc
 	if (seconds >= 0)
 		ws_timer_start(task->ctx->loop, &task->timer, ws_context_due(task->ctx, seconds));
 	return lua_yieldk(L, 0, (lua_KContext)task, wait_over);
+}
+
+void ws_task_expire(struct ws_task *task)
+{
+	task->grace = 0;
+	ws_timer_start(task->ctx->loop, &task->timer, 0);
 }
 
 void ws_task_wake(struct ws_task *task, const void *with)

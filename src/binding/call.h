@@ -13,6 +13,7 @@
 
 struct ws_task;
 struct ws_box;
+struct ws_cancellation;
 
 /*
  * What a task is to run. push puts a function and its arguments on the task's stack and returns the number of
@@ -46,6 +47,7 @@ struct ws_task {
 	struct ws_deferred start;
 	void (*cancel)(struct ws_task *task); /* takes it off what it waits for; NULL: for the time alone */
 	void *waits_for;
+	struct ws_cancellation *cancellation; /* of the present wait; NULL: none */
 	lua_KFunction k;        /* of the present wait: what comes after it */
 	const void *woken_with; /* ws_task_wake's, during the resumption; NULL after a time-out */
 	int grace;              /* turns that are left after the time is up */
@@ -72,6 +74,12 @@ struct ws_task *ws_task_here(lua_State *L, const char *what);
  */
 int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*cancel)(struct ws_task *task),
                  void *waits_for, lua_KFunction k);
+
+/* Before ws_task_wait: what may end that wait early, as though its time were up; NULL: nothing. */
+void ws_task_cancellable(struct ws_task *task, struct ws_cancellation *cancellation);
+
+/* Lets the time of a task that waits be up in the loop's next turn. */
+void ws_task_expire(struct ws_task *task);
 
 /* Goes on with a task that waits; with is what woken_with will be during k. */
 void ws_task_wake(struct ws_task *task, const void *with);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "binding/cancellation.h"
 #include "binding/options.h"
 #include "binding/request.h"
 #include "binding/tls.h"
@@ -77,10 +78,19 @@ static void push_response(lua_State *L, const struct ws_client_failure *failure)
 	lua_setfield(L, -2, "body");
 }
 
+static int push_cancelled(lua_State *L)
+{
+	lua_pushnil(L);
+	lua_pushliteral(L, "cancelled");
+	return 2;
+}
+
 static int connected(lua_State *L, int status, lua_KContext ctx)
 {
 	const struct outcome *outcome = ((struct ws_task *)ctx)->woken_with;
 	(void)status;
+	if (!outcome)
+		return push_cancelled(L);
 	if (outcome->box) {
 		ws_box_push(L, outcome->box);
 		return 1;
@@ -187,9 +197,12 @@ static void drop_attempt(struct ws_task *task)
 int ws_module_connect(lua_State *L)
 {
 	static const struct ws_client_handler handler = { on_verified, on_open, on_failed };
+	struct ws_cancellation *cancellation = ws_cancellation_check(L, 2);
 	struct ws_task *task = ws_task_here(L, "connect");
 	if (!task)
 		return ws_call_block(L, ws_module_connect);
+	if (cancellation && cancellation->cancelled)
+		return push_cancelled(L);
 	struct ws_box_client *box = calloc(1, sizeof *box);
 	if (!box)
 		return push_start_error(L, WS_ERROR_MEMORY);
@@ -207,6 +220,7 @@ int ws_module_connect(lua_State *L)
 	}
 	box->client->user = box;
 	box->waiting = task;
+	ws_task_cancellable(task, cancellation);
 	return ws_task_wait(L, task, -1, drop_attempt, box, connected);
 }
 

@@ -19,7 +19,7 @@ struct ws_box_client {
 	struct ws_names subprotocols;
 };
 
-/* connect{...} -> ws | nil, message, response */
+/* connect({...} [, cancellation]) -> ws | nil, message, response */
 int ws_module_connect(lua_State *L);
 
 /* clients() -> list of our own connections that are open. */

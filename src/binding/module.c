@@ -6,6 +6,7 @@
 
 #include "binding/box.h"
 #include "binding/call.h"
+#include "binding/cancellation.h"
 #include "binding/client.h"
 #include "binding/request.h"
 #include "binding/server.h"
@@ -110,6 +111,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
 		{ "connect", ws_module_connect },
+		{ "cancellation", ws_module_cancellation },
 		{ "tls", ws_module_tls },
 		{ "servers", ws_box_server_list },
 		{ "clients", ws_box_client_list },
@@ -133,6 +135,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_box_server_register(L);
 	ws_box_register(L);
 	ws_timer_register(L);
+	ws_cancellation_register(L);
 	ws_tls_register(L);
 	luaL_newlib(L, functions);
 	push_codes(L);

@@ -9,6 +9,7 @@
 
 #include "binding/box.h"
 #include "binding/call.h"
+#include "binding/cancellation.h"
 #include "net/signal.h"
 #include "net/watch.h"
 
@@ -202,12 +203,18 @@ static int slept(lua_State *L, int status, lua_KContext ctx)
 	return 0;
 }
 
-/* sleep(seconds) */
+/* sleep(seconds [, cancellation]) */
 int ws_module_sleep(lua_State *L)
 {
 	double seconds = check_seconds(L);
+	struct ws_cancellation *cancellation = ws_cancellation_check(L, 2);
 	struct ws_task *task = ws_task_here(L, "sleep");
-	return task ? ws_task_wait(L, task, seconds, NULL, NULL, slept) : ws_call_block(L, ws_module_sleep);
+	if (!task)
+		return ws_call_block(L, ws_module_sleep);
+	if (cancellation && cancellation->cancelled)
+		return 0;
+	ws_task_cancellable(task, cancellation);
+	return ws_task_wait(L, task, seconds, NULL, NULL, slept);
 }
 
 static void stop_watching(struct ws_task *task)
