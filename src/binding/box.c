@@ -89,7 +89,8 @@ unsigned ws_check_close(lua_State *L, int index, const char **reason, size_t *le
 	return (unsigned)code;
 }
 
-int ws_check_kind(lua_State *L, int index)
+/* 0: it is none. */
+static int kind_at(lua_State *L, int index)
 {
 	if (lua_isnoneornil(L, index))
 		return WS_TEXT;
@@ -97,16 +98,42 @@ int ws_check_kind(lua_State *L, int index)
 	const char *kind = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
 	if (len == 4 && !memcmp(kind, "text", 4))
 		return WS_TEXT;
-	if (len == 6 && !memcmp(kind, "binary", 6))
-		return WS_BINARY;
-	return luaL_argerror(L, index, lua_pushfstring(L, "the kind of a message is \"text\" or \"binary\", not %s",
-	                                               luaL_tolstring(L, index, NULL)));
+	return len == 6 && !memcmp(kind, "binary", 6) ? WS_BINARY : 0;
+}
+
+static const char *push_not_a_kind(lua_State *L, int index)
+{
+	return lua_pushfstring(L, "the kind of a message is \"text\" or \"binary\", not %s", luaL_tolstring(L, index, NULL));
+}
+
+int ws_check_kind(lua_State *L, int index)
+{
+	int kind = kind_at(L, index);
+	return kind ? kind : luaL_argerror(L, index, push_not_a_kind(L, index));
+}
+
+static const char not_utf8[] = "text is not valid UTF-8: send it as \"binary\"";
+
+static bool is_sendable(const char *data, size_t len, int kind)
+{
+	return kind != WS_TEXT || ws_utf8_valid((const uint8_t *)data, len);
 }
 
 const char *ws_check_message(lua_State *L, int index, int kind, size_t *len)
 {
 	const char *data = luaL_checklstring(L, index, len);
-	if (kind == WS_TEXT && !ws_utf8_valid((const uint8_t *)data, *len))
-		luaL_argerror(L, index, "text is not valid UTF-8: send it as \"binary\"");
+	luaL_argcheck(L, is_sendable(data, *len, kind), index, not_utf8);
 	return data;
+}
+
+const char *ws_message_wrong(lua_State *L, int index)
+{
+	size_t len;
+	const char *data = lua_tolstring(L, index, &len);
+	int kind = kind_at(L, index + 1);
+	if (!data)
+		return lua_pushfstring(L, "a string expected, got %s", luaL_typename(L, index));
+	if (!kind)
+		return push_not_a_kind(L, index + 1);
+	return is_sendable(data, len, kind) ? NULL : not_utf8;
 }

@@ -33,6 +33,9 @@ int ws_check_kind(lua_State *L, int index);
 /* A message: a string (for text, UTF-8). Raises. */
 const char *ws_check_message(lua_State *L, int index, int kind, size_t *len);
 
+/* What is wrong with a message, or with its kind at the next index; NULL: nothing. Leaves the text on the stack. */
+const char *ws_message_wrong(lua_State *L, int index);
+
 #pragma GCC visibility pop
 
 #endif

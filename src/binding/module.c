@@ -13,6 +13,7 @@
 #include "binding/timer.h"
 #include "binding/tls.h"
 #include "binding/websocket.h"
+#include "net/random.h"
 #include "protocol/code.h"
 
 /* may_run() -> true | nil, why not */
@@ -73,12 +74,30 @@ static int module_go(lua_State *L)
 	return 0;
 }
 
+/* message_wrong(message [, kind]) -> nil | why ws:send would not take it */
+static int module_message_wrong(lua_State *L)
+{
+	lua_settop(L, 2);
+	lua_pushstring(L, ws_message_wrong(L, 1));
+	return 1;
+}
+
 /* now(): seconds of the monotonic clock. */
 static int module_now(lua_State *L)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+	return 1;
+}
+
+/* random(): a float in [0, 1), unlike any other process's. math.random without ASLR is that of the same second. */
+static int module_random(lua_State *L)
+{
+	uint64_t bits;
+	if (ws_random_fill(ws_context_alive(L)->loop, &bits, sizeof bits) != 0)
+		return luaL_error(L, "no random numbers: %s", strerror(errno));
+	lua_pushnumber(L, (lua_Number)(bits >> 11) * 0x1p-53);
 	return 1;
 }
 
@@ -112,6 +131,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "listen", ws_box_server_listen },
 		{ "connect", ws_module_connect },
 		{ "cancellation", ws_module_cancellation },
+		{ "discard", ws_module_discard },
 		{ "tls", ws_module_tls },
 		{ "servers", ws_box_server_list },
 		{ "clients", ws_box_client_list },
@@ -120,7 +140,9 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "stop", module_stop },
 		{ "step", module_step },
 		{ "go", module_go },
+		{ "message_wrong", module_message_wrong },
 		{ "now", module_now },
+		{ "random", module_random },
 		{ "held", module_held },
 		{ "after", ws_module_after },
 		{ "every", ws_module_every },

@@ -104,6 +104,15 @@ void ws_box_want(struct ws_box *box)
 	                                                   : WS_SESSION_HOLD);
 }
 
+int ws_module_discard(lua_State *L)
+{
+	struct ws_box *box = ws_box_check(L);
+	box->discard = true;
+	if (!box->ended)
+		ws_box_want(box);
+	return 0;
+}
+
 void ws_box_wake(struct ws_task **list)
 {
 	struct ws_task *task = *list;

@@ -61,6 +61,9 @@ extern const char *const ws_by_names[];
 
 void ws_box_register(lua_State *L);
 
+/* discard(ws): from now on messages that nobody wants are thrown away, so that none stands before the peer's Close. */
+int ws_module_discard(lua_State *L);
+
 /* Whether only a finalizer of the user's, which runs after ours, can still see it. */
 bool ws_box_is_collected(const struct ws_box *box);
 
