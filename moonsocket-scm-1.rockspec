@@ -37,6 +37,7 @@ build = {
     ["moonsocket.headers"] = "lua/moonsocket/headers.lua",
     ["moonsocket.url"] = "lua/moonsocket/url.lua",
     ["moonsocket.options"] = "lua/moonsocket/options.lua",
+    ["moonsocket.reconnect"] = "lua/moonsocket/reconnect.lua",
     ["moonsocket.core"] = {
       sources = {
         "src/binding/admission.c",

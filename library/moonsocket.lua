@@ -58,6 +58,18 @@ function moonsocket.serve(address, handler, options) end
 ---@return moonsocket.Response? response what the server answered instead, if it did
 function moonsocket.connect(url, options) end
 
+---A client that comes back: it connects, and when the connection ends, or cannot be opened, connects again after a
+---random pause. It does not wait. With the option on_open it begins on the loop's next turn, and goes on until `stop`,
+---or an ending after which there is no use in it, whether or not you hold it. Without, it connects in a loop over its
+---`connections`. docs/reconnect.md says more.
+---
+---Raises an error if the URL is not one, or an option is wrong.
+---@param url string as for `connect`
+---@param options? moonsocket.ReconnectOptions
+---@return moonsocket.Client? client nil if the files of the option tls cannot be used
+---@return string? message
+function moonsocket.reconnect(url, options) end
+
 ---Runs the loop until nothing is left to wait for (no server, connection, timer or waiting task), or until `stop`.
 ---
 ---A first SIGINT or SIGTERM shuts every server down with 1001 and lets `run` return when that is done; a second one
@@ -249,6 +261,35 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 65536) Bytes of a refusal's body that are kept.
 ---@field max_body? integer
 
+---Of `moonsocket.reconnect`.
+---@class moonsocket.ReconnectOptions: moonsocket.ClientOptions
+---
+---(default 1) Seconds of the shortest pause. The longest is twice that at first, and doubles with each failure.
+---@field min_delay? number
+---
+---(default 60) Seconds of the longest pause.
+---@field max_delay? number
+---
+---(default 60) Seconds that a connection must last for the pauses to begin anew.
+---@field stable_after? number
+---
+---(default 0) Messages that client:send keeps while there is no connection. They are sent in order when one has opened,
+---behind what on_open sends before it first waits. What a connection has taken is not sent again.
+---@field queue? integer
+---
+---(default none) Whether to come back, of what on_down is told. May wait. Without it: not after 1002, 1003, 1007 and
+---1008, nor after a refusal with 401, 403 or 404.
+---@field should_retry? fun(code?: integer, reason: string, info?: moonsocket.CloseInfo|moonsocket.Response): boolean
+---
+---(default none) Called for each connection that has opened: set its own functions here, or loop over its messages.
+---attempt: 1 where nothing failed before. An error in it closes the connection with 1011.
+---@field on_open? fun(ws: moonsocket.WebSocket, attempt: integer)
+---
+---(default none) Called for each connection that has ended, with what its on_close is told. And for each attempt that
+---failed: then code is nil, the reason is connect's message, and info the server's response, if it answered. delay:
+---seconds until the next attempt, from its return on; nil: there will be none.
+---@field on_down? fun(code?: integer, reason: string, info?: moonsocket.CloseInfo|moonsocket.Response, delay?: number)
+
 ---A server's answer to an opening handshake that it refused.
 ---@class moonsocket.Response
 ---@field status integer
@@ -405,6 +446,33 @@ function WebSocket:on_error(fn) end
 ---@field params table<string, string> always empty: there are no routes yet
 ---@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"
 ---@field peer_address string the same
+
+-- ---- a client that comes back
+
+---What `reconnect` returns. `local client <close> = ...` stops it when the block ends.
+---@class moonsocket.Client
+---@field ws moonsocket.WebSocket? read only; the connection, until on_down is told of its end
+---@field stopped boolean read only; it does not come back
+local Client = {}
+
+---Sends a message as ws:send does. While there is no connection, or it is closing, the message is queued if the option
+---queue leaves room. Raises an error if text is not UTF-8.
+---@param message string
+---@param kind? moonsocket.Kind default "text"
+---@return true? sent
+---@return integer|string buffered_or_error as ws:send; or "queued"; or "down", "stopped", "overflow" (it is full)
+function Client:send(message, kind) end
+
+---For a loop: `for ws, attempt in client:connections() do`. Each step waits for the next connection; what the body left
+---open is closed with 1000 before. It ends when the client has stopped. Leaving it by break, return or an error stops
+---the client, and waits until its connection has closed. There can be one such loop, and none beside on_open.
+---@return fun(client: moonsocket.Client): moonsocket.WebSocket?, integer?
+---@return moonsocket.Client
+function Client:connections() end
+
+---No more connections, and no more on_open. A pause or an attempt is over at once, and nobody is told of it; a
+---connection that is open is closed with 1000, and on_down told when that is done. Again, it does nothing.
+function Client:stop() end
 
 -- ---- a server
 

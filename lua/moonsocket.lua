@@ -8,6 +8,7 @@ local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
 local headers = require "moonsocket.headers"
 local options = require "moonsocket.options"
+local reconnect = require "moonsocket.reconnect"
 local url = require "moonsocket.url"
 
 local moonsocket = {
@@ -50,11 +51,11 @@ end
 -- A client's without the option: reading the system's store takes milliseconds, so it is done once.
 local default_tls
 
--- What the option tls says, for the core. A mistake in it is raised at whoever called serve or connect.
-local function tls_context(what, given, is_server)
+-- What the option tls says, for the core. A mistake in it is raised at the level.
+local function tls_context(what, given, is_server, level)
   if not given and default_tls then return default_tls end
   local ok, context, wrong = pcall(core.tls, given or {}, is_server)
-  if not ok then error(what .. ": " .. context, 3) end
+  if not ok then error(what .. ": " .. context, level) end
   if not context then return nil, "cannot use the option tls: " .. wrong end
   if not given then default_tls = context end
   return context
@@ -74,7 +75,7 @@ function moonsocket.serve(where, handler, given)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
   if config.tls then
-    config.context, wrong = tls_context("serve", config.tls, true)
+    config.context, wrong = tls_context("serve", config.tls, true, 3)
     if not config.context then return nil, wrong end
   end
   local server, message, code = core.listen(config)
@@ -82,28 +83,51 @@ function moonsocket.serve(where, handler, given)
   return server
 end
 
---- Connects to a server; waits until the connection is open or has failed.
--- @param where "ws://host:port/path?query", "wss://..." or "ws+unix:/path/to.sock:/path"
--- @param given options (see library/moonsocket.lua)
--- @return ws, or nil, message and, where the server answered, its response { status =, headers =, body = }
-function moonsocket.connect(where, given)
-  local config = options.check("connect", given, options.client, 3)
+-- What core.connect wants: the options that were given to a function of that name, checked, and what the URL says.
+-- A mistake in them is raised at whoever called that function.
+local function client_config(what, where, given, rows)
+  local config = options.check(what, given, rows, 4)
   local target, wrong = url.parse(where)
-  if not target then error("connect: " .. wrong, 2) end
+  if not target then error(("%s: %s"):format(what, wrong), 3) end
   if target.scheme == "wss" then
-    config.context, wrong = tls_context("connect", config.tls, false)
+    config.context, wrong = tls_context(what, config.tls, false, 4)
     if not config.context then return nil, wrong end
     config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
   end
   config.host, config.port, config.path = target.host, target.port or 0, target.path
   config.resource, config.host_header = target.target, target.host_header
   config.header_lines, wrong = headers.request(config.headers, config.cookies, target.authorization)
-  if not config.header_lines then error("connect: " .. wrong, 2) end
+  if not config.header_lines then error(("%s: %s"):format(what, wrong), 3) end
+  return config
+end
+
+--- Connects to a server; waits until the connection is open or has failed.
+-- @param where "ws://host:port/path?query", "wss://..." or "ws+unix:/path/to.sock:/path"
+-- @param given options (see library/moonsocket.lua)
+-- @return ws, or nil, message and, where the server answered, its response { status =, headers =, body = }
+function moonsocket.connect(where, given)
+  local config, wrong = client_config("connect", where, given, options.client)
+  if not config then return nil, wrong end
   return core.connect(config)
+end
+
+--- A client that connects again and again, until it is stopped or there is no use in it. It does not wait.
+-- @param where as for connect
+-- @param given options, those of connect and more (see library/moonsocket.lua)
+-- @return client, or nil and a message
+function moonsocket.reconnect(where, given)
+  local config, wrong = client_config("reconnect", where, given, options.reconnect)
+  if not config then return nil, wrong end
+  if config.max_delay < config.min_delay then
+    error(("reconnect: option 'max_delay': min_delay, which is %s, or more expected, got %s"):format(
+      config.min_delay, config.max_delay), 2)
+  end
+  return reconnect.new(config)
 end
 
 -- The first signal asks every connection to close, the second waits for nobody.
 local function on_shutdown_signal()
+  reconnect.finish_all()
   local pending = 1
   local function one_less()
     pending = pending - 1

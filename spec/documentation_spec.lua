@@ -7,6 +7,7 @@ local scene = require "spec.support.scene"
 
 local DOCUMENTS = {
   "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/endings.md", "docs/handlers.md",
+  "docs/reconnect.md",
 }
 
 local function read(path)
@@ -351,6 +352,17 @@ describe("the API reference", function()
       sorted_keys(class "moonsocket.Request".fields))
   end)
 
+  it("has the methods of a client that comes back, and its fields", function()
+    local client = moonsocket.reconnect "ws://127.0.0.1:1/"
+    local methods = {}
+    for name, value in pairs(getmetatable(client)) do
+      if not name:find "^__" then methods[name] = value end
+    end
+    assert.same(sorted_keys(methods), sorted_keys(class "moonsocket.Client".methods))
+    assert.same({ "stopped", "ws" }, sorted_keys(class "moonsocket.Client".fields))
+    assert.same({ false }, { client.stopped, client.ws })
+  end)
+
   it("has the fields of what on_close and stats tell", function()
     local told = {}
     scene.play({}, function(s)
@@ -365,10 +377,13 @@ describe("the API reference", function()
     assert.same(sorted_keys(told), sorted_keys(class "moonsocket.CloseInfo".fields))
   end)
 
-  for kind, declared in pairs { server = "moonsocket.ServerOptions", client = "moonsocket.ClientOptions" } do
-    it("has a " .. kind .. "'s options with their defaults", function()
+  for kind, declared in pairs {
+    server = { "moonsocket.ServerOptions" }, client = { "moonsocket.ClientOptions" },
+    reconnect = { "moonsocket.ClientOptions", "moonsocket.ReconnectOptions" },
+  } do
+    it("has the options of a " .. kind .. " with their defaults", function()
       local fields = {}
-      for _, name in ipairs { "moonsocket.ConnectionOptions", declared } do
+      for _, name in ipairs { "moonsocket.ConnectionOptions", table.unpack(declared) } do
         for field, text in pairs(class(name).fields) do fields[field] = text end
       end
       assert.same(sorted_keys(options[kind]), sorted_keys(fields))

@@ -88,12 +88,13 @@ local connection = {
   tls = { nil, tls },
 }
 
-local function of_a_connection(rows)
-  for name, row in pairs(connection) do rows[name] = row end
-  return rows
+-- The rows of both.
+local function extend(rows, more)
+  for name, row in pairs(rows) do more[name] = row end
+  return more
 end
 
-options.server = of_a_connection {
+options.server = extend(connection, {
   handshake_timeout = { 10, seconds(0.001) },
   tcp_user_timeout = { 0, seconds(0) },
   max_connections = { 0, count(0) },
@@ -101,14 +102,24 @@ options.server = of_a_connection {
   reuse_port = { false, boolean },
   origins = { nil, origins },
   authorize = { nil, callable },
-}
+})
 
-options.client = of_a_connection {
+options.client = extend(connection, {
   timeout = { 10, seconds(0.001) },
   headers = { nil, sendable(headers.request) },
   cookies = { nil, sendable(function(cookies) return headers.request({}, cookies) end) },
   max_body = { 64 * KiB, bytes(0) },
-}
+})
+
+options.reconnect = extend(options.client, {
+  min_delay = { 1, seconds(0.001) },
+  max_delay = { 60, seconds(0.001) },
+  stable_after = { 60, seconds(0) },
+  queue = { 0, count(0) },
+  should_retry = { nil, callable },
+  on_open = { nil, callable },
+  on_down = { nil, callable },
+})
 
 options.run = {
   signals = { true, boolean },

@@ -120,7 +120,10 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 void ws_connection_hold(struct ws_connection *c);
 void ws_connection_release(struct ws_connection *c);
 
-/* Frees it at once, whoever holds it, without calling anybody back: for when the loop itself goes. */
+/*
+ * Frees it at once, whoever holds it, without calling anybody back: for when the loop itself goes, and for a client's
+ * whose handshake nobody waits for any more.
+ */
 void ws_connection_drop(struct ws_connection *c);
 
 enum ws_state ws_connection_state(const struct ws_connection *c);
