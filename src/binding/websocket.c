@@ -1,6 +1,7 @@
 /* ws: its life and its methods. */
 #include "binding/websocket.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,8 +180,9 @@ static int push_error(lua_State *L, const struct ws_box *box, int error)
 {
 	if (error == WS_ERROR_CLOSED)
 		return ws_box_push_closed(L, box);
+	const char *why = error == WS_ERROR_OVERFLOW ? "overflow" : error == WS_ERROR_SYSTEM ? strerror(errno) : "out of memory";
 	lua_pushnil(L);
-	lua_pushstring(L, error == WS_ERROR_OVERFLOW ? "overflow" : "out of memory");
+	lua_pushstring(L, why);
 	return 2;
 }
 

@@ -46,17 +46,14 @@ uint64_t ws_connection_microseconds(void)
 /* ---- output */
 
 /* 5.3: a client masks with a key that nobody can guess, a new one for every frame. */
-static int new_key(struct ws_connection *c, uint8_t key[4])
-{
-	return ws_random_fill(c->endpoint->loop, key, 4) == 0 ? 0 : WS_ERROR_MEMORY;
-}
-
 int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, const void *data, size_t len)
 {
 	uint8_t head[WS_FRAME_HEAD_SIZE], key[4];
 	struct ws_session_pool *pool = c->endpoint->pool;
 	bool masked = c->session.closing.role == WS_CLIENT;
-	if (masked && (new_key(c, key) != 0 || (len && !(data = ws_session_pool_mask(pool, data, len, key)))))
+	if (masked && ws_random_fill(c->endpoint->loop, key, sizeof key) != 0)
+		return WS_ERROR_SYSTEM;
+	if (masked && len && !(data = ws_session_pool_mask(pool, data, len, key)))
 		return WS_ERROR_MEMORY;
 	int size = ws_frame_head(&pool->frames, head, opcode, true, len, masked ? key : NULL);
 	if (size < 0)

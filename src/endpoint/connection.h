@@ -135,14 +135,15 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
 
 /*
- * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, or WS_ERROR_OVERFLOW: the queue would be over max_buffered,
- * and nothing was queued; under WS_OVERFLOW_CLOSE the connection has then been failed with 1008.
+ * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, WS_ERROR_SYSTEM (the system gives no masking key), or
+ * WS_ERROR_OVERFLOW: the queue would be over max_buffered, and nothing was queued; under WS_OVERFLOW_CLOSE the
+ * connection has then been failed with 1008.
  */
 int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len);
 
 /*
  * Sends a Ping of at most 125 bytes; data NULL: with a payload by which on_pong can tell the round trip's time.
- * 0, WS_ERROR_CLOSED or WS_ERROR_MEMORY.
+ * 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY or WS_ERROR_SYSTEM.
  */
 int ws_connection_ping(struct ws_connection *c, const void *data, size_t len);
 
