@@ -87,12 +87,12 @@ end
 -- @param given { name = value | list of values } or nil
 -- @param cookies { name = value } or nil
 -- @param authorization the URL's, or nil
--- @return a string, each line with its CRLF, or nil and what is wrong
+-- @return a string, each line with its CRLF, or nil and what is wrong with which option
 function headers.request(given, cookies, authorization)
   local lines = {}
   for _, name in ipairs(sorted(given or {})) do
     local wrong = add_request_header(lines, name, given[name])
-    if wrong then return nil, wrong end
+    if wrong then return nil, "option 'headers': " .. wrong end
     local lower = name:lower()
     if lower == "cookie" and next(cookies or {}) then -- RFC 6265 section 5.4: one line
       return nil, "there are both a header 'Cookie' and the option cookies"
@@ -102,7 +102,7 @@ function headers.request(given, cookies, authorization)
   end
   if authorization then lines[#lines + 1] = line("Authorization", authorization) end
   local cookie, wrong = cookie_line(cookies or {})
-  if not cookie then return nil, wrong end
+  if not cookie then return nil, "option 'cookies': " .. wrong end
   return table.concat(lines) .. cookie
 end
 

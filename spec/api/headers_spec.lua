@@ -114,10 +114,7 @@ describe("the client's options", function()
 
   local wrong = {
     { "headers", "X-A: 1", "option 'headers': a table { name = value } expected, got X-A: 1" },
-    { "headers", { Host = "h" }, "option 'headers': 'Host' cannot be given: it is the URL's host" },
-    { "headers", { ["X-A"] = "\n" }, "option 'headers': the value of 'X-A' has a control character" },
     { "cookies", "a=b", "option 'cookies': a table { name = value } expected, got a=b" },
-    { "cookies", { a = ";" }, "option 'cookies': the value of 'a' has a character" },
     { "timeout", 0, "option 'timeout': a number of seconds, 0.001 or more expected, got 0" },
     { "timeout", "10", "option 'timeout': a number of seconds, 0.001 or more expected, got 10" },
     { "max_body", -1, "option 'max_body': an integer of bytes, 0 or more expected, got -1" },
