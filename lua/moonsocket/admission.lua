@@ -1,5 +1,6 @@
 -- Who may connect: the options origins and authorize become one judge of a request, for the core.
 
+local core = require "moonsocket.core"
 local headers = require "moonsocket.headers"
 
 local admission = {}
@@ -25,10 +26,7 @@ end
 local function is_body(value) return value == nil or type(value) == "string" or type(value) == "number" end
 local function is_headers(value) return value == nil or type(value) == "table" end
 
--- RFC 6455 sections 5.5 and 5.5.1
-local function is_reason(value)
-  return value == nil or type(value) == "string" and #value <= 123 and utf8.len(value)
-end
+local function is_reason(value) return value == nil or not core.reason_wrong(value) end
 
 -- true | status, body, headers | nil, code, reason: as authorize answers, in the form that the core takes.
 local function verdict(answer, second, third)
