@@ -113,13 +113,15 @@ static void say_refused(struct ws_client *client, const struct ws_head *head)
 {
 	size_t from = 0;
 	const struct ws_header *location = ws_head_next(head, "location", &from);
-	const char *phrase = ws_handshake_phrase(head->status);
+	struct ws_slice phrase = head->reason.len ? head->reason : ws_slice_of(ws_handshake_phrase(head->status));
+	int phrase_len = (int)(phrase.len < 40 ? phrase.len : 40);
 	if (head->status >= 300 && head->status < 400 && location)
-		snprintf(client->why, sizeof client->why, "the server answered %u %s, to %.*s: redirects are not followed",
-		         head->status, phrase, (int)(location->value.len < 150 ? location->value.len : 150), location->value.data);
+		snprintf(client->why, sizeof client->why, "the server answered %u %.*s, to %.*s: redirects are not followed",
+		         head->status, phrase_len, phrase.data,
+		         (int)(location->value.len < 150 ? location->value.len : 150), location->value.data);
 	else
-		snprintf(client->why, sizeof client->why, "the server answered %u %s instead of 101 Switching Protocols",
-		         head->status, phrase);
+		snprintf(client->why, sizeof client->why, "the server answered %u %.*s instead of 101 Switching Protocols",
+		         head->status, phrase_len, phrase.data);
 }
 
 /* What comes behind the last chunk, or is not in chunks though it should be, is no part of the body. */
