@@ -185,7 +185,6 @@ static void take_101(struct ws_client *client, const struct ws_head *head, const
 		return;
 	}
 	ws_connection_opened(client->connection);
-	client->handler->on_open(client);
 }
 
 /* RFC 9110 section 15.2: any number of other 1xx may come first. */
@@ -212,7 +211,8 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 
 static void on_opened(struct ws_connection *c)
 {
-	(void)c;
+	struct ws_client *client = ws_client_of(c);
+	client->handler->on_open(client);
 }
 
 static void on_finished(struct ws_connection *c)
