@@ -86,6 +86,7 @@ build = {
         "src/protocol/head.c",
         "src/protocol/head_writer.c",
         "src/protocol/mask.c",
+        "src/protocol/response.c",
         "src/protocol/session.c",
         "src/protocol/utf8.c",
       },

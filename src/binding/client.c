@@ -64,17 +64,17 @@ struct outcome {
 	const struct ws_client_failure *failure;
 };
 
-static void push_response(lua_State *L, const struct ws_client_failure *failure)
+static void push_response(lua_State *L, const struct ws_response *r)
 {
 	struct ws_head head;
 	struct ws_refusal wrong;
-	ws_head_parse_response(&head, failure->head.data, failure->head.len, failure->head.len + 1, &wrong);
+	ws_head_parse_response(&head, r->bytes, r->head_len, r->head_len + 1, &wrong);
 	lua_createtable(L, 0, 3);
-	lua_pushinteger(L, failure->status);
+	lua_pushinteger(L, r->status);
 	lua_setfield(L, -2, "status");
 	ws_request_push_headers(L, &head);
 	lua_setfield(L, -2, "headers");
-	lua_pushlstring(L, failure->body.len ? failure->body.data : "", failure->body.len);
+	lua_pushlstring(L, r->bytes + r->head_len, r->len - r->head_len);
 	lua_setfield(L, -2, "body");
 }
 
@@ -97,9 +97,9 @@ static int connected(lua_State *L, int status, lua_KContext ctx)
 	}
 	lua_pushnil(L);
 	lua_pushstring(L, outcome->failure->why);
-	if (!outcome->failure->status)
+	if (!outcome->failure->response->status)
 		return 2;
-	push_response(L, outcome->failure);
+	push_response(L, outcome->failure->response);
 	return 3;
 }
 

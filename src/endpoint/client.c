@@ -51,9 +51,7 @@ static void on_work(struct ws_deferred *work)
 	struct ws_client *client = of_work(work);
 	client->handler->on_failed(client, &(struct ws_client_failure){
 		.why = client->why,
-		.status = client->status,
-		.head = { client->answer, client->head_len },
-		.body = { client->answer ? client->answer + client->head_len : NULL, client->answer_len - client->head_len },
+		.response = &client->response,
 	});
 }
 
@@ -83,32 +81,6 @@ static void on_opening_late(struct ws_connection *c)
 
 /* ---- the answer */
 
-static int append(struct ws_client *client, const char *data, size_t len)
-{
-	size_t room = client->answer_max - client->answer_len;
-	len = len < room ? len : room;
-	char *grown = realloc(client->answer, client->answer_len + len + 1);
-	if (!grown)
-		return WS_ERROR_MEMORY;
-	if (len)
-		memcpy(grown + client->answer_len, data, len);
-	client->answer = grown;
-	client->answer_len += len;
-	return 0;
-}
-
-/* The digits have been checked by the parser. */
-static size_t body_length(const struct ws_head *head, size_t max)
-{
-	size_t from = 0, length = 0;
-	const struct ws_header *h = ws_head_next(head, "content-length", &from);
-	if (!h)
-		return max;
-	for (size_t i = 0; i < h->value.len && length < max; i++)
-		length = length * 10 + (size_t)(h->value.data[i] - '0');
-	return length < max ? length : max;
-}
-
 static void say_refused(struct ws_client *client, const struct ws_head *head)
 {
 	size_t from = 0;
@@ -124,49 +96,29 @@ static void say_refused(struct ws_client *client, const struct ws_head *head)
 		         head->status, phrase_len, phrase.data);
 }
 
-/* What comes behind the last chunk, or is not in chunks though it should be, is no part of the body. */
-static int append_chunks(struct ws_client *client, struct ws_slice input)
-{
-	struct ws_slice piece;
-	int e;
-	while ((e = ws_chunked_next(&client->chunked, &input, &piece)) == 0)
-		if (append(client, piece.data, piece.len) != 0)
-			return WS_ERROR_MEMORY;
-	if (e != WS_AGAIN)
-		client->answer_max = client->answer_len;
-	return 0;
-}
-
 static void take_body(struct ws_client *client, const char *data, size_t len)
 {
-	int e = client->in_chunks ? append_chunks(client, (struct ws_slice){ data, len }) : append(client, data, len);
-	if (e != 0)
+	if (ws_response_take(&client->response, (struct ws_slice){ data, len }) != 0)
 		fail(client, "out of memory");
-	else if (client->answer_len == client->answer_max)
+	else if (ws_response_complete(&client->response))
 		fail(client, client->why);
 }
 
-/* Keeps the head, for the response that connect returns. */
-static bool keep_head(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
+/* The response that connect returns. */
+static bool keep_response(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
 {
-	client->status = head->status;
-	client->answer_max = used;
-	if (append(client, data, used) != 0) {
+	struct ws_slice bytes = { data, used };
+	bool kept = ws_response_begin(&client->response, head, bytes, client->options.max_body) == 0;
+	if (!kept)
 		fail(client, "out of memory");
-		return false;
-	}
-	client->head_len = used;
-	return true;
+	return kept;
 }
 
 static void take_refusal(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
 {
-	bool none = head->status == 204 || head->status == 304;
-	if (!keep_head(client, head, data, used))
+	if (!keep_response(client, head, data, used))
 		return;
 	say_refused(client, head);
-	client->in_chunks = ws_head_lists(head, "Transfer-Encoding", "chunked");
-	client->answer_max += none ? 0 : body_length(head, client->options.max_body);
 	take_body(client, NULL, 0);
 }
 
@@ -176,7 +128,7 @@ static void take_101(struct ws_client *client, const struct ws_head *head, const
 	struct ws_slice subprotocol;
 	const char *why;
 	if (ws_handshake_verify(head, client->key, options->subprotocols, options->subprotocol_count, &subprotocol, &why)) {
-		if (keep_head(client, head, data, used))
+		if (keep_response(client, head, data, used))
 			fail(client, why);
 		return;
 	}
@@ -193,7 +145,7 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 	struct ws_client *client = ws_client_of(c);
 	struct ws_head head;
 	struct ws_refusal wrong;
-	if (client->status) {
+	if (client->response.status) {
 		take_body(client, data, len);
 		return (long)len;
 	}
@@ -323,6 +275,6 @@ void ws_client_free(struct ws_client *client)
 	ws_tls_context_release(client->endpoint.tls);
 	free(client->tls_host);
 	free(client->request);
-	free(client->answer);
+	ws_response_clear(&client->response);
 	free(client);
 }

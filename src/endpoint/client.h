@@ -4,8 +4,8 @@
 
 #include "endpoint/connection.h"
 #include "net/connector.h"
-#include "protocol/chunked.h"
 #include "protocol/handshake.h"
+#include "protocol/response.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -28,8 +28,7 @@ struct ws_client_options {
 /* Pointers live for the call. */
 struct ws_client_failure {
 	const char *why;
-	unsigned status;               /* of the server's answer; 0: there was none */
-	struct ws_slice head, body;    /* of the answer */
+	const struct ws_response *response; /* status 0: there was no answer */
 };
 
 struct ws_client_handler {
@@ -56,12 +55,7 @@ struct ws_client {
 	char *request;                     /* its head as it is sent */
 	size_t request_len;
 	char key[WS_HANDSHAKE_KEY];
-	char *answer;                      /* a refusal, as far as it has come: head, then body */
-	size_t answer_len, head_len;
-	size_t answer_max;                 /* its length by Content-Length and max_body */
-	unsigned status;
-	bool in_chunks;                    /* the body is */
-	struct ws_chunked chunked;
+	struct ws_response response;       /* a refusal, as far as it has come */
 	char why[256];                     /* "": nothing has failed */
 };
 
