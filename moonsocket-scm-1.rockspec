@@ -88,6 +88,8 @@ build = {
         "src/protocol/mask.c",
         "src/protocol/response.c",
         "src/protocol/session.c",
+        "src/protocol/socks5.c",
+        "src/protocol/tunnel.c",
         "src/protocol/utf8.c",
       },
       incdirs = {
