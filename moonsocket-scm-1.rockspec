@@ -35,6 +35,7 @@ build = {
     ["moonsocket.address"] = "lua/moonsocket/address.lua",
     ["moonsocket.admission"] = "lua/moonsocket/admission.lua",
     ["moonsocket.headers"] = "lua/moonsocket/headers.lua",
+    ["moonsocket.ip"] = "lua/moonsocket/ip.lua",
     ["moonsocket.url"] = "lua/moonsocket/url.lua",
     ["moonsocket.options"] = "lua/moonsocket/options.lua",
     ["moonsocket.reconnect"] = "lua/moonsocket/reconnect.lua",

@@ -1,5 +1,7 @@
 -- Where a client connects to: "ws://host/path", "wss://host/path", "ws+unix:/path/to.sock:/path" (RFC 6455 section 3).
 
+local ip = require "moonsocket.ip"
+
 local url = {}
 
 local default_ports = { ws = 80, wss = 443 }
@@ -28,56 +30,24 @@ end
 
 -- ---- the host
 
-local function is_ipv4(text)
-  local numbers = { text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$" }
-  for _, number in ipairs(numbers) do
-    if #number > 3 or tonumber(number) > 255 then return false end
-  end
-  return #numbers == 4
-end
-
--- How many 16-bit pieces a part of an IPv6 address has; nil where it is none.
-local function pieces_in(part)
-  if part == "" then return 0 end
-  local count = 0
-  for piece, separator in part:gmatch "([^:]*)(:?)" do
-    if piece:find "^%x%x?%x?%x?$" then
-      count = count + 1
-    elseif piece ~= "" and separator == "" and is_ipv4(piece) then
-      count = count + 2
-    elseif piece ~= "" or separator ~= "" then
-      return nil
-    end
-  end
-  return part:sub(-1) ~= ":" and count or nil
-end
-
--- RFC 4291 section 2.2
-local function is_ipv6(text)
-  local before, after = text:match "^(.-)::(.*)$"
-  if not before then return pieces_in(text) == 8 end
-  local left, right = pieces_in(before), pieces_in(after)
-  return left and right and not before:find(".", 1, true) and left + right <= 7
-end
-
 -- The zone is for this machine's routing alone: it is not sent (RFC 6874 section 3).
 local function ipv6_host(text)
   local number, zone = text:match "^([^%%]*)%%25([%w._~-]+)$"
   if not number then number, zone = text:match "^([^%%]*)%%(%a[%w._~-]*)$" end
   number = (number or text):lower()
-  if not is_ipv6(number) then return nil, ("[%s] is not an IPv6 address"):format(text) end
+  if #(ip.parse(number) or "") ~= 16 then return nil, ("[%s] is not an IPv6 address"):format(text) end
   return zone and number .. "%" .. zone or number, "[" .. number .. "]"
 end
 
 local function named_host(text)
   if text == "" then
-    return nil, "the host is missing: ws://host/path expected"
+    return nil, "the host is missing behind '//'"
   elseif text:find "[\x80-\xff]" then
     return nil, ("the host '%s' is not ASCII: write an international name as DNS has it, 'xn--...'"):format(text)
   elseif text:find("%", 1, true) then
     return nil, ("the host '%s' has a '%%': a host is not percent-encoded"):format(text)
   elseif text:find ":.*:" then
-    return nil, ("the host '%s' has several ':': an IPv6 address stands in brackets, ws://[::1]/"):format(text)
+    return nil, ("the host '%s' has several ':': an IPv6 address stands in brackets, [::1]"):format(text)
   elseif text:find "[^%w._-]" then
     return nil, ("the host '%s' has a character that no host may have"):format(text)
   end
@@ -86,7 +56,7 @@ local function named_host(text)
 end
 
 -- The port is left out of Host where it is the scheme's own (RFC 6455 section 4.1).
-local function set_host(parts, text)
+local function set_host(parts, text, default_port)
   local name, rest = text:match "^(%[[^%]]*%])(.*)$"
   local ipv6 = name ~= nil
   if not ipv6 then name, rest = text:match "^(.*)(:[^:]*)$" end
@@ -94,19 +64,19 @@ local function set_host(parts, text)
   local host, header
   if ipv6 then host, header = ipv6_host(name:sub(2, -2)) else host, header = named_host(name) end
   if not host then return nil, header end
-  local default = default_ports[parts.scheme]
   local digits = rest:match "^:(%d*)$"
-  local port = rest:find "^:?$" and default or digits and #digits <= 5 and math.tointeger(tonumber(digits))
+  local port = rest:find "^:?$" and default_port or digits and #digits <= 5 and math.tointeger(tonumber(digits))
   if not port or port < 1 or port > 65535 then
     return nil, ("the port '%s' is not a number from 1 to 65535"):format(rest:gsub("^:", ""))
   end
   parts.host, parts.port = host, port
-  parts.host_header = port == default and header or header .. ":" .. port
+  parts.host_header = port == default_port and header or header .. ":" .. port
   return parts
 end
 
--- ---- user and password (RFC 7617). They are in no message: those end up in logs.
-local function set_authorization(parts, text)
+-- ---- user and password. They are in no message: those end up in logs.
+
+local function set_user(parts, text)
   if text == "" then return parts end
   if text:find("@", 1, true) then
     return nil, "there is more than one '@': in a user or password it is written '%40'"
@@ -114,14 +84,28 @@ local function set_authorization(parts, text)
     return nil, "the user or password has a '%' without two hexadecimal digits behind it: it is written '%25'"
   end
   local user, password = text:match "^([^:]*):?(.*)$"
-  user, password = decoded(user), decoded(password)
+  parts.user, parts.password = decoded(user), decoded(password)
+  return parts
+end
+
+--- The value of an Authorization header (RFC 7617), or nil and what is wrong.
+function url.basic(user, password)
   if user:find(":", 1, true) then
     return nil, "the user has a ':', which Basic authorization has no way to say"
   elseif (user .. password):find "[\0-\31\127]" then
     return nil, "the user or password has a control character"
   end
-  parts.authorization = "Basic " .. base64(user .. ":" .. password)
-  return parts
+  return "Basic " .. base64(user .. ":" .. password)
+end
+
+--- Takes "user:password@host:port" apart.
+-- @return { host =, port =, host_header =, user =, password = }, the last two nil where there are none; or nil and what
+--         is wrong with it
+function url.authority(text, default_port)
+  local userinfo, host = text:match "^(.*)@(.*)$"
+  local parts, wrong = set_user({}, userinfo or "")
+  if not parts then return nil, wrong end
+  return set_host(parts, host or text, default_port)
 end
 
 -- ---- the resource
@@ -145,11 +129,13 @@ end
 local function parse_remote(scheme, rest)
   local authority, resource = rest:match "^//([^/?]*)(.*)$"
   if not authority then return nil, ("'//' is missing behind '%s:': %s://host/path expected"):format(scheme, scheme) end
-  local userinfo, host = authority:match "^(.*)@(.*)$"
-  local parts, wrong = set_authorization({ scheme = scheme }, userinfo or "")
+  local parts, wrong = url.authority(authority, default_ports[scheme])
   if not parts then return nil, wrong end
-  parts, wrong = set_host(parts, host or authority)
-  if not parts then return nil, wrong end
+  if parts.user then
+    parts.authorization, wrong = url.basic(parts.user, parts.password)
+    if not parts.authorization then return nil, wrong end
+  end
+  parts.scheme, parts.user, parts.password = scheme, nil, nil
   return set_target(parts, resource)
 end
 
