@@ -55,7 +55,7 @@ function moonsocket.serve(address, handler, options) end
 ---@param options? moonsocket.ClientOptions
 ---@return moonsocket.WebSocket? ws nil if the connection could not be opened
 ---@return string? message
----@return moonsocket.Response? response what the server answered instead, if it did
+---@return moonsocket.Response? response what the server, or its proxy, answered instead, if it did
 function moonsocket.connect(url, options) end
 
 ---A client that comes back: it connects, and when the connection ends, or cannot be opened, connects again after a
@@ -248,7 +248,7 @@ function moonsocket.is_unexpected(code, ...) end
 
 ---@class moonsocket.ClientOptions: moonsocket.ConnectionOptions
 ---
----(default 10) Seconds for all of it: finding the address, connecting, the opening handshake.
+---(default 10) Seconds for all of it: finding the address, connecting, the proxy, TLS, the opening handshake.
 ---@field timeout? number
 ---
 ---(default none) Further headers of the request, { name = value } or { name = { value, ... } }; not those that the
@@ -260,6 +260,12 @@ function moonsocket.is_unexpected(code, ...) end
 ---
 ---(default 65536) Bytes of a refusal's body that are kept.
 ---@field max_body? integer
+---
+---(default none) The proxy that ws:// and wss:// go through, `"http://user:password@host:port"` (HTTP CONNECT) or
+---`"socks5://user:password@host:port"`; user, password and port (80, 1080) may be left out. The proxy looks the
+---server's name up. "environment": the one that `HTTPS_PROXY` (wss://), `HTTP_PROXY` (ws://) or `ALL_PROXY` names,
+---also in lower case, unless `NO_PROXY` lists the host. docs/proxies.md has the rules.
+---@field proxy? string
 
 ---Of `moonsocket.reconnect`.
 ---@class moonsocket.ReconnectOptions: moonsocket.ClientOptions
@@ -290,11 +296,12 @@ function moonsocket.is_unexpected(code, ...) end
 ---seconds until the next attempt, from its return on; nil: there will be none.
 ---@field on_down? fun(code?: integer, reason: string, info?: moonsocket.CloseInfo|moonsocket.Response, delay?: number)
 
----A server's answer to an opening handshake that it refused.
+---The answer of a server to an opening handshake that it refused, or of a proxy that opened no tunnel.
 ---@class moonsocket.Response
 ---@field status integer
 ---@field headers table<string, string> lower-case names, found in any case; repeats joined with ", "
 ---@field body string at most max_body bytes
+---@field by_proxy boolean whether it is the proxy's answer: the server was not reached
 
 -- ---- a connection
 
@@ -444,7 +451,7 @@ function WebSocket:on_error(fn) end
 ---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
 ---@field cookies table<string, string> values as they came, without quotes around them
 ---@field params table<string, string> always empty: there are no routes yet
----@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"
+---@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"; of a client behind a proxy, the proxy's
 ---@field peer_address string the same
 
 -- ---- a client that comes back

@@ -8,6 +8,7 @@ local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
 local headers = require "moonsocket.headers"
 local options = require "moonsocket.options"
+local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
 local url = require "moonsocket.url"
 
@@ -94,10 +95,13 @@ local function client_config(what, where, given, rows)
     if not config.context then return nil, wrong end
     config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
   end
-  config.host, config.port, config.path = target.host, target.port or 0, target.path
   config.resource, config.host_header = target.target, target.host_header
   config.header_lines, wrong = headers.request(config.headers, config.cookies, target.authorization)
   if not config.header_lines then error(("%s: %s"):format(what, wrong), 3) end
+  local route
+  route, wrong = proxy.route(config.proxy, target, os.getenv)
+  if not route then return nil, wrong end
+  for name, value in pairs(route) do config[name] = value end
   return config
 end
 

@@ -7,7 +7,7 @@ local scene = require "spec.support.scene"
 
 local DOCUMENTS = {
   "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/endings.md", "docs/handlers.md",
-  "docs/reconnect.md",
+  "docs/proxies.md", "docs/reconnect.md",
 }
 
 local function read(path)

@@ -1,6 +1,7 @@
 -- Options: one row each. library/moonsocket.lua documents them for users.
 
 local headers = require "moonsocket.headers"
+local proxy = require "moonsocket.proxy"
 
 local options = {}
 
@@ -69,6 +70,12 @@ local function tls(value)
   if type(value) ~= "table" then return "a table { cert =, key =, ... } expected, got " .. tostring(value) end
 end
 
+local function proxy_url(value)
+  if value == "environment" then return nil end
+  local _, wrong = proxy.parse(value)
+  return wrong
+end
+
 -- name -> { default, check }; check returns what is wrong, or nil. These are every connection's.
 local connection = {
   max_message = { 1 * MiB, bytes(1) },
@@ -105,6 +112,7 @@ options.client = extend(connection, {
   headers = { nil, by_name },
   cookies = { nil, by_name },
   max_body = { 64 * KiB, bytes(0) },
+  proxy = { nil, proxy_url },
 })
 
 options.reconnect = extend(options.client, {

@@ -96,7 +96,7 @@ end)
 
 describe("the client's options", function()
   it("are a server's where they say how a connection is kept", function()
-    local ours = { timeout = true, headers = true, cookies = true, max_body = true }
+    local ours = { timeout = true, headers = true, cookies = true, max_body = true, proxy = true }
     for name, row in pairs(options.client) do
       assert.equal(ours[name] and row or options.server[name], row, name)
       assert.is_nil(ours[name] and options.server[name], name)

@@ -64,18 +64,21 @@ struct outcome {
 	const struct ws_client_failure *failure;
 };
 
-static void push_response(lua_State *L, const struct ws_response *r)
+static void push_response(lua_State *L, const struct ws_client_failure *failure)
 {
+	const struct ws_response *r = failure->response;
 	struct ws_head head;
 	struct ws_refusal wrong;
 	ws_head_parse_response(&head, r->bytes, r->head_len, r->head_len + 1, &wrong);
-	lua_createtable(L, 0, 3);
+	lua_createtable(L, 0, 4);
 	lua_pushinteger(L, r->status);
 	lua_setfield(L, -2, "status");
 	ws_request_push_headers(L, &head);
 	lua_setfield(L, -2, "headers");
 	lua_pushlstring(L, r->bytes + r->head_len, r->len - r->head_len);
 	lua_setfield(L, -2, "body");
+	lua_pushboolean(L, failure->by_proxy);
+	lua_setfield(L, -2, "by_proxy");
 }
 
 static int push_cancelled(lua_State *L)
@@ -99,7 +102,7 @@ static int connected(lua_State *L, int status, lua_KContext ctx)
 	lua_pushstring(L, outcome->failure->why);
 	if (!outcome->failure->response->status)
 		return 2;
-	push_response(L, outcome->failure->response);
+	push_response(L, outcome->failure);
 	return 3;
 }
 
@@ -162,12 +165,30 @@ static void on_failed(struct ws_client *client, const struct ws_client_failure *
 
 /* ---- connect */
 
+static struct ws_tunnel_options tunnel_options(lua_State *L)
+{
+	const char *kind = ws_option_string(L, "tunnel");
+	return (struct ws_tunnel_options){
+		.kind = !kind ? WS_TUNNEL_NONE : !strcmp(kind, "http") ? WS_TUNNEL_HTTP : WS_TUNNEL_SOCKS5,
+		.authority = ws_option_slice(L, "authority"),
+		.authorization = ws_option_slice(L, "proxy_authorization"),
+		.socks5 = {
+			.host = ws_option_slice(L, "origin"),
+			.numeric = ws_option_boolean(L, "origin_numeric"),
+			.port = (unsigned)ws_option_integer(L, "origin_port"),
+			.user = ws_option_slice(L, "proxy_user"),
+			.password = ws_option_slice(L, "proxy_password"),
+		},
+	};
+}
+
 static struct ws_client_options client_options(lua_State *L, const struct ws_box_client *box)
 {
 	return (struct ws_client_options){
 		.target = { ws_option_string(L, "host"), (unsigned)ws_option_integer(L, "port"), ws_option_string(L, "path") },
-		.resource = ws_slice_of(ws_option_string(L, "resource")),
-		.host = ws_slice_of(ws_option_string(L, "host_header")),
+		.tunnel = tunnel_options(L),
+		.resource = ws_option_slice(L, "resource"),
+		.host = ws_option_slice(L, "host_header"),
 		.headers = ws_option_string(L, "header_lines"),
 		.subprotocols = box->subprotocols.list,
 		.subprotocol_count = box->subprotocols.count,
@@ -182,7 +203,7 @@ static int push_start_error(lua_State *L, int error)
 {
 	lua_pushnil(L);
 	lua_pushstring(L, error == WS_ERROR_MEMORY ? "out of memory" : error == WS_ERROR_SYSTEM ? strerror(errno)
-	                  : "the request cannot be sent: a header line, or the list of subprotocols, is not valid");
+	                  : "the request cannot be sent: a header line, the list of subprotocols or the proxy is not valid");
 	return 2;
 }
 

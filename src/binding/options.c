@@ -29,6 +29,15 @@ const char *ws_option_string(lua_State *L, const char *name)
 	return s;
 }
 
+struct ws_slice ws_option_slice(lua_State *L, const char *name)
+{
+	struct ws_slice s = { NULL, 0 };
+	lua_getfield(L, 1, name);
+	s.data = lua_tolstring(L, -1, &s.len);
+	lua_pop(L, 1);
+	return s;
+}
+
 uint32_t ws_option_ms(lua_State *L, const char *name)
 {
 	lua_getfield(L, 1, name);

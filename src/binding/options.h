@@ -17,6 +17,9 @@ bool ws_option_boolean(lua_State *L, const char *name);
 /* A string, which the table keeps alive; NULL: absent. */
 const char *ws_option_string(lua_State *L, const char *name);
 
+/* The same, with its length; len 0: absent. */
+struct ws_slice ws_option_slice(lua_State *L, const char *name);
+
 /* Seconds become milliseconds; anything above 0 is at least one. */
 uint32_t ws_option_ms(lua_State *L, const char *name);
 

@@ -52,6 +52,7 @@ static void on_work(struct ws_deferred *work)
 	client->handler->on_failed(client, &(struct ws_client_failure){
 		.why = client->why,
 		.response = &client->response,
+		.by_proxy = client->tunnel && client->response.status,
 	});
 }
 
@@ -71,12 +72,32 @@ static void fail_late(struct ws_client *client, const char *what)
 
 static void on_timer(struct ws_timer *timer)
 {
-	fail_late(of_timer(timer), "not connected");
+	struct ws_client *client = of_timer(timer);
+	fail_late(client, client->tunnel ? "not connected to the proxy" : "not connected");
 }
 
 static void on_opening_late(struct ws_connection *c)
 {
-	fail_late(ws_client_of(c), "no complete answer of the server");
+	struct ws_client *client = ws_client_of(c);
+	fail_late(client, client->tunnel ? "no complete answer of the proxy" : "no complete answer of the server");
+}
+
+/* ---- asking. A failure to write shows on the reading side. */
+
+static void say(struct ws_client *client, struct ws_slice bytes)
+{
+	struct iovec part = { (void *)bytes.data, bytes.len };
+	ws_transport_write(&client->connection->transport, &part, 1);
+}
+
+/* From here on the server is at the other end, and is who it must prove to be. */
+static void ask_server(struct ws_client *client)
+{
+	struct ws_transport *t = &client->connection->transport;
+	if (client->options.tls && ws_transport_secure(t, client->options.tls, client->tls_host) != 0)
+		fail(client, "out of memory");
+	else
+		say(client, (struct ws_slice){ client->request, client->request_len });
 }
 
 /* ---- the answer */
@@ -86,14 +107,16 @@ static void say_refused(struct ws_client *client, const struct ws_head *head)
 	size_t from = 0;
 	const struct ws_header *location = ws_head_next(head, "location", &from);
 	struct ws_slice phrase = head->reason.len ? head->reason : ws_slice_of(ws_handshake_phrase(head->status));
+	const char *who = client->tunnel ? "proxy" : "server";
 	int phrase_len = (int)(phrase.len < 40 ? phrase.len : 40);
 	if (head->status >= 300 && head->status < 400 && location)
-		snprintf(client->why, sizeof client->why, "the server answered %u %.*s, to %.*s: redirects are not followed",
+		snprintf(client->why, sizeof client->why, "the %s answered %u %.*s, to %.*s: redirects are not followed", who,
 		         head->status, phrase_len, phrase.data,
 		         (int)(location->value.len < 150 ? location->value.len : 150), location->value.data);
 	else
-		snprintf(client->why, sizeof client->why, "the server answered %u %.*s instead of 101 Switching Protocols",
-		         head->status, phrase_len, phrase.data);
+		snprintf(client->why, sizeof client->why, "the %s answered %u %.*s instead of %s", who,
+		         head->status, phrase_len, phrase.data,
+		         client->tunnel ? "opening a tunnel" : "101 Switching Protocols");
 }
 
 static void take_body(struct ws_client *client, const char *data, size_t len)
@@ -140,15 +163,10 @@ static void take_101(struct ws_client *client, const struct ws_head *head, const
 }
 
 /* RFC 9110 section 15.2: any number of other 1xx may come first. */
-static long on_opening(struct ws_connection *c, const char *data, size_t len)
+static long take_answer(struct ws_client *client, const char *data, size_t len)
 {
-	struct ws_client *client = ws_client_of(c);
 	struct ws_head head;
 	struct ws_refusal wrong;
-	if (client->response.status) {
-		take_body(client, data, len);
-		return (long)len;
-	}
 	long used = ws_head_parse_response(&head, data, len, client->endpoint.options.max_head, &wrong);
 	if (used == WS_AGAIN)
 		return WS_AGAIN;
@@ -159,6 +177,49 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 	else if (head.status >= 200)
 		take_refusal(client, &head, data, (size_t)used);
 	return used;
+}
+
+/* rest: bytes behind the proxy's answer. A server may speak first, but not in TLS (RFC 8446 section 2). */
+static void take_tunnel(struct ws_client *client, size_t rest)
+{
+	if (rest && client->options.tls) {
+		fail(client, "the proxy sent more than its answer, before TLS began");
+		return;
+	}
+	ws_tunnel_free(client->tunnel);
+	client->tunnel = NULL;
+	ask_server(client);
+}
+
+static long take_from_proxy(struct ws_client *client, const char *data, size_t len)
+{
+	struct ws_tunnel_event ev;
+	long used = ws_tunnel_next(client->tunnel, data, len, client->endpoint.options.max_head, &ev);
+	switch (ev.type) {
+	case WS_TUNNEL_SAY:
+		say(client, ev.say);
+		break;
+	case WS_TUNNEL_OPEN:
+		take_tunnel(client, len - (size_t)used);
+		break;
+	case WS_TUNNEL_REFUSED:
+		take_refusal(client, &ev.head, data, (size_t)used);
+		break;
+	case WS_TUNNEL_FAILED:
+		fail(client, ev.why);
+		break;
+	}
+	return used;
+}
+
+static long on_opening(struct ws_connection *c, const char *data, size_t len)
+{
+	struct ws_client *client = ws_client_of(c);
+	if (client->response.status) {
+		take_body(client, data, len);
+		return (long)len;
+	}
+	return client->tunnel ? take_from_proxy(client, data, len) : take_answer(client, data, len);
 }
 
 static void on_opened(struct ws_connection *c)
@@ -174,11 +235,12 @@ static void on_finished(struct ws_connection *c)
 	if (c->session.closing.opened)
 		return;
 	if (!client->why[0])
-		snprintf(client->why, sizeof client->why, "%s, before the handshake was answered", c->reason);
+		snprintf(client->why, sizeof client->why, "%s, before the %s", c->reason,
+		         client->tunnel ? "proxy opened a tunnel" : "handshake was answered");
 	ws_loop_defer(client->endpoint.loop, &client->work);
 }
 
-/* ---- asking */
+/* ---- life */
 
 static void on_connected(void *arg, int fd, const char *peer, const char *why)
 {
@@ -186,7 +248,10 @@ static void on_connected(void *arg, int fd, const char *peer, const char *why)
 	uint64_t now = ws_loop_now(client->endpoint.loop);
 	stop_connecting(client);
 	if (fd < 0) {
-		fail(client, why);
+		if (client->tunnel)
+			fail_because(client, "the proxy cannot be reached", why);
+		else
+			fail(client, why);
 		return;
 	}
 	client->endpoint.options.handshake_timeout = client->deadline > now ? (uint32_t)(client->deadline - now) : 1;
@@ -195,8 +260,10 @@ static void on_connected(void *arg, int fd, const char *peer, const char *why)
 		fail(client, "out of memory");
 		return;
 	}
-	struct iovec request = { client->request, client->request_len };
-	ws_transport_write(&client->connection->transport, &request, 1); /* its failure shows on the reading side */
+	if (client->tunnel)
+		say(client, ws_tunnel_start(client->tunnel));
+	else
+		ask_server(client);
 }
 
 static long write_request(struct ws_client *client, const struct ws_client_options *options)
@@ -247,11 +314,12 @@ int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_sessio
 	client->work.run = on_work;
 	if (options->tls) {
 		ws_tls_context_hold(options->tls);
-		client->endpoint.tls = options->tls;
-		client->endpoint.tls_host = client->tls_host = strdup(options->tls_host);
+		client->tls_host = strdup(options->tls_host);
 	}
 	ws_timer_init(&client->timer, on_timer);
 	long e = options->tls && !client->tls_host ? WS_ERROR_MEMORY : make_key(client);
+	if (e == 0 && options->tunnel.kind != WS_TUNNEL_NONE)
+		e = ws_tunnel_new(&client->tunnel, &options->tunnel);
 	if (e == 0)
 		e = write_request(client, options);
 	if (e > 0)
@@ -272,7 +340,8 @@ void ws_client_free(struct ws_client *client)
 	ws_loop_undefer(client->endpoint.loop, &client->work);
 	if (client->connection)
 		ws_connection_drop(client->connection);
-	ws_tls_context_release(client->endpoint.tls);
+	ws_tls_context_release(client->options.tls);
+	ws_tunnel_free(client->tunnel);
 	free(client->tls_host);
 	free(client->request);
 	ws_response_clear(&client->response);

@@ -1,4 +1,7 @@
-/* One connection of ours to a server: name, TCP, opening handshake, under one deadline; then it is as any other. */
+/*
+ * One connection of ours to a server: name, TCP, a proxy's tunnel, opening handshake, under one deadline; then it is as
+ * any other.
+ */
 #ifndef WS_ENDPOINT_CLIENT_H
 #define WS_ENDPOINT_CLIENT_H
 
@@ -6,6 +9,7 @@
 #include "net/connector.h"
 #include "protocol/handshake.h"
 #include "protocol/response.h"
+#include "protocol/tunnel.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -13,7 +17,8 @@ struct ws_client;
 
 /* Everything is copied, but for the subprotocols, which outlive the client. */
 struct ws_client_options {
-	struct ws_connector_target target;
+	struct ws_connector_target target; /* the server, or its proxy */
+	struct ws_tunnel_options tunnel;   /* what the proxy is asked for */
 	struct ws_slice resource;      /* "/path?query" */
 	struct ws_slice host;          /* of the Host header */
 	const char *headers;           /* further header lines, each with its CRLF, or "" */
@@ -29,6 +34,7 @@ struct ws_client_options {
 struct ws_client_failure {
 	const char *why;
 	const struct ws_response *response; /* status 0: there was no answer */
+	bool by_proxy;                 /* the answer is the proxy's */
 };
 
 struct ws_client_handler {
@@ -45,8 +51,9 @@ struct ws_client {
 	struct ws_endpoint endpoint;
 	struct ws_connector *connector;    /* NULL: not connecting */
 	struct ws_connection *connection;  /* NULL: there is none, or it is over */
+	struct ws_tunnel *tunnel;          /* NULL: there is no proxy, or it has opened its tunnel */
 	const struct ws_client_handler *handler;
-	struct ws_client_options options;  /* of it, subprotocols, max_body and timeout are used */
+	struct ws_client_options options;  /* of it, subprotocols, tls, max_body and timeout are used */
 	struct ws_timer timer;             /* until TCP is there; then the connection's deadline counts */
 	struct ws_deferred work;           /* on_failed */
 	uint64_t deadline;                 /* ms */

@@ -73,8 +73,7 @@ struct ws_endpoint {
 	void (*on_finished)(struct ws_connection *c);
 	struct ws_connection_options options;
 	struct ws_connection_stats stats;
-	struct ws_tls_context *tls; /* NULL: in the clear; the endpoint holds it */
-	const char *tls_host;       /* a client: whom it talks to */
+	struct ws_tls_context *tls; /* a server's, which holds it; NULL: in the clear */
 };
 
 /* Counted: hold and release. Fields are for reading only, but for user. */

@@ -60,8 +60,8 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
                       const struct ws_transport_handler *handler);
 
 /*
- * From now on all bytes go through TLS; to be called right after ws_transport_init. host: whom a client talks to, NULL
- * on a server. 0 or WS_ERROR_MEMORY.
+ * From now on all bytes go through TLS; to be called where nothing that was read is left to be used. host: whom a client
+ * talks to, NULL on a server. 0 or WS_ERROR_MEMORY.
  */
 int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host);
 
