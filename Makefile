@@ -63,7 +63,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## random input for every parser, with clang's l
 conformance: build need-conformance ## Autobahn's cases, for a server and for a client
 	@tools/conformance.sh
 
-interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles
+interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles, and through real proxies
 	@tools/interop.sh
 
 chaos: build need-test ## 5,000 random short connections, in both roles, over TCP and TLS; SEED=N repeats a run

@@ -27,6 +27,8 @@ table() {
 	interop     venv:                 python3-venv  python3        python3        python         python
 	interop     run:node              nodejs        nodejs         nodejs         nodejs         node
 	interop     run:npm               npm           npm            npm            npm            -
+	interop     run:tinyproxy         tinyproxy-bin tinyproxy      tinyproxy      tinyproxy      tinyproxy
+	interop     run:microsocks        microsocks    -              microsocks     -              microsocks
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python
