@@ -451,7 +451,7 @@ function WebSocket:on_error(fn) end
 ---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
 ---@field cookies table<string, string> values as they came, without quotes around them
 ---@field params table<string, string> always empty: there are no routes yet
----@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"; of a client behind a proxy, the proxy's
+---@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"; through a proxy: the proxy's
 ---@field peer_address string the same
 
 -- ---- a client that comes back

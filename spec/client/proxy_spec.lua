@@ -274,7 +274,7 @@ local function over_tls(certificate, conversation, url, act)
       forwarding = forwarding - 1
     end
     local job = s:answer(function(connection)
-      converse(connection, conversation)
+      converse(connection, conversation, raw_server.drip)
       local onward = assert(raw.connect("127.0.0.1", server.port))
       moonsocket.go(forward, connection.fd, onward)
       forward(onward, connection.fd)

@@ -82,12 +82,14 @@ static void on_opening_late(struct ws_connection *c)
 	fail_late(client, client->tunnel ? "no complete answer of the proxy" : "no complete answer of the server");
 }
 
-/* ---- asking. A failure to write shows on the reading side. */
+/* ---- asking */
 
+/* Any other failure shows on the reading side. */
 static void say(struct ws_client *client, struct ws_slice bytes)
 {
 	struct iovec part = { (void *)bytes.data, bytes.len };
-	ws_transport_write(&client->connection->transport, &part, 1);
+	if (ws_transport_write(&client->connection->transport, &part, 1) == WS_ERROR_MEMORY)
+		fail(client, "out of memory");
 }
 
 /* From here on the server is at the other end, and is who it must prove to be. */
@@ -100,7 +102,7 @@ static void ask_server(struct ws_client *client)
 		say(client, (struct ws_slice){ client->request, client->request_len });
 }
 
-/* ---- the answer */
+/* ---- an answer that refuses */
 
 static void say_refused(struct ws_client *client, const struct ws_head *head)
 {
@@ -145,6 +147,8 @@ static void take_refusal(struct ws_client *client, const struct ws_head *head, c
 	take_body(client, NULL, 0);
 }
 
+/* ---- the server's answer, and before it the proxy's */
+
 static void take_101(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
 {
 	const struct ws_client_options *options = &client->options;
@@ -179,7 +183,7 @@ static long take_answer(struct ws_client *client, const char *data, size_t len)
 	return used;
 }
 
-/* rest: bytes behind the proxy's answer. A server may speak first, but not in TLS (RFC 8446 section 2). */
+/* rest: bytes behind the proxy's answer, the server's. It may speak first, but not in TLS (RFC 8446 section 2). */
 static void take_tunnel(struct ws_client *client, size_t rest)
 {
 	if (rest && client->options.tls) {
