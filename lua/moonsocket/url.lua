@@ -130,7 +130,11 @@ local function parse_remote(scheme, rest)
   local authority, resource = rest:match "^//([^/?]*)(.*)$"
   if not authority then return nil, ("'//' is missing behind '%s:': %s://host/path expected"):format(scheme, scheme) end
   local parts, wrong = url.authority(authority, default_ports[scheme])
-  if not parts then return nil, wrong end
+  if not parts and resource:find("@", 1, true) then -- what is wrong may be the half of a password
+    return nil, "an '@' comes behind the host: a '/' or '?' in a user or password is written '%2F' or '%3F'"
+  elseif not parts then
+    return nil, wrong
+  end
   if parts.user then
     parts.authorization, wrong = url.basic(parts.user, parts.password)
     if not parts.authorization then return nil, wrong end

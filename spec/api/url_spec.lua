@@ -160,6 +160,8 @@ local bad = {
   -- user and password
   ["ws://ann:s@cret@h/"] = "'%40'",
   ["ws://ann:100%@h/"] = "'%25'",
+  ["ws://ann:s3cret/@h/"] = "'%2F'",
+  ["ws://ann:s3cret?x@h/"] = "'%3F'",
   ["ws://a%3ab:c@h/"] = "the user has a ':'",
   ["ws://ann:a%0d%0aX@h/"] = "the user or password has a control character",
   -- Unix sockets
@@ -189,7 +191,7 @@ describe("url.parse", function()
 
   it("shows no password", function()
     for text in pairs(bad) do
-      for _, secret in ipairs { "s@cret", "100%@", "%0aX" } do
+      for _, secret in ipairs { "s@cret", "100%@", "%0aX", "s3cret" } do
         local _, wrong = url.parse(text)
         assert.is_nil(text:find("@", 1, true) and wrong:find(secret, 1, true), text)
       end
