@@ -11,6 +11,8 @@ local raw_server = require "spec.support.raw_server"
 -- Nobody could resolve it here.
 local ORIGIN = "ws://origin.invalid/chat?x=1"
 
+local SIGUSR1 = 10
+
 local OK = "HTTP/1.1 200 Connection established\r\n\r\n"
 local BOUND = "\5\0\0\1\127\0\0\1\0\0"
 local SOCKS_REQUEST = "\5\1\0\3\14origin.invalid\0\80"
@@ -283,14 +285,16 @@ local function over_tls(certificate, conversation, url, act)
     end)
     local ws, record = s:connect(
       with({ tls = { ca = certificates.path "ca.pem" } }, conversation.scheme, conversation.user, s.server.port), url)
-    act(s, ws, record, function(leave)
+    local function cut(leave)
       over = true
       s:join(job)
       leave(s.connections[1])
-    end)
+    end
+    local ok, wrong = pcall(act, s, ws, record, cut)
     over = true
     s:join(job)
     server:shutdown { drain = 0 }
+    if not ok then error(wrong, 0) end
   end)
 end
 
@@ -335,6 +339,28 @@ describe("over TLS,", function()
         end)
       end)
     end
+  end
+end)
+
+describe("in the TLS handshake behind its answer, a proxy that", function()
+  local conversation = { scheme = "http", { connect_request "example.com:443", OK } }
+  -- what it does, and what is told: as if the server had
+  local ways = {
+    { "ends TCP", raw_server.fin, "TLS connection cut off, before the handshake was answered" },
+    { "resets TCP", LEAVES.reset, "connection reset by peer, before the handshake was answered" },
+    { "sends no TLS", function(connection) connection:send "HTTP/1.1 200 OK\r\n\r\n" end, "TLS failed" },
+    { "is silent", function() end, "no complete answer of the server within 0.5 s", { timeout = 0.5 } },
+  }
+  for _, way in ipairs(ways) do
+    it(way[1] .. " is told of", function()
+      local message, answer = refusal(conversation, function(connection)
+        converse(connection, conversation)
+        assert.equal("\22\3\1", connection:read(3)) -- a ClientHello (RFC 8446 section 5.1), and nothing before it
+        way[2](connection)
+      end, way[4], "wss://example.com/")
+      says(message, way[3])
+      assert.is_nil(answer)
+    end)
   end
 end)
 
@@ -393,7 +419,7 @@ describe("a refusal of an HTTP proxy is told with its response:", function()
     end)
     assert.same({ 502, "gone" }, { answer.status, answer.body })
     local message
-    message, answer = refusal(http, answering(http, 1, response("502 Bad Gateway", "", "slow")), { timeout = 0.05 })
+    message, answer = refusal(http, answering(http, 1, response("502 Bad Gateway", "", "slow")), { timeout = 0.25 })
     says(message, "the proxy answered 502")
     assert.same({ 502, "slow" }, { answer.status, answer.body })
   end)
@@ -511,21 +537,34 @@ describe("a proxy that leaves before its tunnel is open is told of:", function()
 end)
 
 describe("the deadline holds", function()
+  -- All at once, so that they wait together.
   for name, conversation in pairs(conversations) do
-    it("while " .. name .. " is silent, at every step", function()
-      for number, step in ipairs(conversation) do
-        for _, cut in ipairs { 0, 1 } do
-          local silent = answering(conversation, number, step[2]:sub(1, cut))
-          local message = refusal(conversation, silent, { timeout = 0.05 })
-          assert.equal("no complete answer of the proxy within 0.05 s", message)
+    it("while " .. name .. " is silent at a step, or the server behind it", function()
+      client_scene.play({ backlog = 16 }, function(s)
+        local scripts = { function(connection) converse(connection, conversation) end }
+        for number, step in ipairs(conversation) do
+          for cut = 0, 1 do scripts[#scripts + 1] = answering(conversation, number, step[2]:sub(1, cut)) end
         end
-      end
-    end)
-
-    it("while the server behind " .. name .. " is silent", function()
-      local message = refusal(conversation, function(connection) converse(connection, conversation) end,
-        { timeout = 0.05 })
-      assert.equal("no complete answer of the server within 0.05 s", message)
+        local told, open_ones = {}, #scripts
+        for _, script in ipairs(scripts) do
+          s:answer(function(connection)
+            script(connection)
+            local _, tcp = connection:read_rest()
+            assert.not_equal("timeout", tcp)
+          end)
+          moonsocket.go(function()
+            local options = with({ timeout = 0.25 }, conversation.scheme, conversation.user, s.server.port)
+            local _, message = s:connect(options, ORIGIN)
+            told[message] = (told[message] or 0) + 1
+            open_ones = open_ones - 1
+          end)
+        end
+        s.await("the end of all", function() return open_ones == 0 end)
+        assert.same({
+          ["no complete answer of the proxy within 0.25 s"] = #scripts - 1,
+          ["no complete answer of the server within 0.25 s"] = 1,
+        }, told)
+      end)
     end)
   end
 
@@ -630,17 +669,20 @@ describe("while it connects through a proxy", function()
       for number = 1, #conversation do
         client_scene.play(function(s)
           local options = with(nil, conversation.scheme, conversation.user, s.server.port)
+          local stands = false
           local job = s:answer(function(connection)
             answering(conversation, number, conversation[number][2]:sub(1, -2))(connection)
+            stands = true
             local _, tcp = connection:read_rest()
             assert.not_equal("timeout", tcp)
           end)
           program.run(function(p)
-            assert.same({ 7, {} }, { p:finish(), p.lines })
+            s.await("the proxy's last word", function() return stands end)
+            assert.same({ 7, {} }, { p:stop(SIGUSR1), p.lines })
           end, "-e", ([[
             local moonsocket = require "moonsocket"
+            moonsocket.on_signal("USR1", function() os.exit(7, true) end)
             moonsocket.go(function() moonsocket.connect("%s", { proxy = "%s" }) end)
-            moonsocket.after(0.1, function() os.exit(7, true) end)
             moonsocket.run()]]):format(ORIGIN, options.proxy))
           s:join(job)
         end)
