@@ -7,6 +7,7 @@ local outcome = require "spec.support.outcome"
 local program = require "spec.support.program"
 local raw = require "raw"
 local raw_server = require "spec.support.raw_server"
+local stage = require "spec.support.stage"
 
 -- Nobody could resolve it here.
 local ORIGIN = "ws://origin.invalid/chat?x=1"
@@ -255,10 +256,11 @@ end)
 
 -- A server of ours over TLS, and behind a proxy of that kind a connection to it. Only the proxy knows where it is.
 local function over_tls(certificate, conversation, url, act)
+  local tls = certificates.of(certificate) -- making them takes longer than a deadline should
   client_scene.play(function(s)
     local server = assert(moonsocket.serve("127.0.0.1:0", function(ws)
       ws:on_message(function(message, kind) ws:send(message, kind) end)
-    end, { tls = certificates.of(certificate), close_timeout = 0.5 }))
+    end, { tls = tls, close_timeout = 0.5 }))
     local over, forwarding = false, 2
     local function forward(from, to)
       local bytes, wrong
@@ -275,25 +277,27 @@ local function over_tls(certificate, conversation, url, act)
       if not over then raw.fin(to) end
       forwarding = forwarding - 1
     end
-    local job = s:answer(function(connection)
-      converse(connection, conversation, raw_server.drip)
-      local onward = assert(raw.connect("127.0.0.1", server.port))
-      moonsocket.go(forward, connection.fd, onward)
-      forward(onward, connection.fd)
-      s.await("the end of forwarding", function() return forwarding == 0 end)
-      raw.close(onward)
-    end)
-    local ws, record = s:connect(
-      with({ tls = { ca = certificates.path "ca.pem" } }, conversation.scheme, conversation.user, s.server.port), url)
-    local function cut(leave)
+    local ok, wrong = xpcall(function()
+      local job = s:answer(function(connection)
+        converse(connection, conversation, raw_server.drip)
+        local onward = assert(raw.connect("127.0.0.1", server.port))
+        moonsocket.go(forward, connection.fd, onward)
+        forward(onward, connection.fd)
+        s.await("the end of forwarding", function() return forwarding == 0 end)
+        raw.close(onward)
+      end)
+      local options = { tls = { ca = certificates.path "ca.pem" } }
+      local ws, record = s:connect(with(options, conversation.scheme, conversation.user, s.server.port), url)
+      act(s, ws, record, function(leave)
+        over = true
+        s:join(job)
+        leave(s.connections[1])
+      end)
       over = true
       s:join(job)
-      leave(s.connections[1])
-    end
-    local ok, wrong = pcall(act, s, ws, record, cut)
+    end, stage.traced)
     over = true
-    s:join(job)
-    server:shutdown { drain = 0 }
+    server:shutdown { drain = 0 } -- else the loop would run on
     if not ok then error(wrong, 0) end
   end)
 end
