@@ -347,7 +347,7 @@ int ws_task_wait(lua_State *L, struct ws_task *task, double seconds, void (*canc
 	task->grace = cancel || seconds == 0 ? GRACE_TURNS : 0;
 	ws_loop_hold(task->ctx->loop);
 	if (seconds >= 0)
-		ws_timer_start(task->ctx->loop, &task->timer, ws_context_due(task->ctx, seconds));
+		ws_timer_start(task->ctx->loop, &task->timer, ws_context_due(seconds));
 	return lua_yieldk(L, 0, (lua_KContext)task, wait_over);
 }
 

@@ -38,9 +38,9 @@ uint64_t ws_context_ms(double seconds)
 	return ms < far ? (uint64_t)(ms + 0.999999) : (uint64_t)far;
 }
 
-uint64_t ws_context_due(const struct ws_context *ctx, double seconds)
+uint64_t ws_context_due(double seconds)
 {
-	return ws_loop_now(ctx->loop) + ws_context_ms(seconds);
+	return ws_loop_after(ws_context_ms(seconds));
 }
 
 /* Connections that are still open end with the truth before the loop goes. */

@@ -46,7 +46,7 @@ struct ws_context *ws_context_open(lua_State *L);
 uint64_t ws_context_ms(double seconds);
 
 /* The time of the loop that is so many seconds ahead. */
-uint64_t ws_context_due(const struct ws_context *ctx, double seconds);
+uint64_t ws_context_due(double seconds);
 
 /* The state is being closed: every open connection ends, its on_close included. Repeatable. */
 void ws_context_end(struct ws_context *ctx);

@@ -115,7 +115,7 @@ static void start_timer(struct handle *h, double seconds)
 {
 	h->active = true;
 	ws_loop_hold(h->ctx->loop);
-	ws_timer_start(h->ctx->loop, &h->timer, ws_context_due(h->ctx, seconds));
+	ws_timer_start(h->ctx->loop, &h->timer, ws_context_due(seconds));
 }
 
 /* Not to be left out. */

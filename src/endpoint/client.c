@@ -332,7 +332,7 @@ int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_sessio
 		ws_client_free(client);
 		return (int)e;
 	}
-	client->deadline = ws_loop_now(loop) + options->timeout;
+	client->deadline = ws_loop_after(options->timeout);
 	ws_timer_start(loop, &client->timer, client->deadline);
 	*out = client;
 	return 0;

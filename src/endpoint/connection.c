@@ -169,7 +169,7 @@ static void on_work(struct ws_deferred *work)
 		ws_ending_report(c);
 	} else if (!c->reported) { /* the callback that holds the report up may wait for output, which never leaves now */
 		if (!ws_timer_active(&c->timer))
-			ws_timer_start(c->endpoint->loop, &c->timer, ws_connection_now(c) + c->endpoint->options.close_timeout);
+			ws_timer_start(c->endpoint->loop, &c->timer, ws_loop_after(c->endpoint->options.close_timeout));
 		c->endpoint->handler->on_flushed(c);
 	}
 }

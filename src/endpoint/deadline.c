@@ -89,7 +89,7 @@ static void closing_deadline(struct ws_connection *c)
 		return;
 	}
 	if (ws_pump_pass_held(c)) {
-		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+		c->deadline = ws_loop_after(c->endpoint->options.close_timeout);
 		return;
 	}
 	why_seconds(why, "closing handshake timed out after", c->endpoint->options.close_timeout);

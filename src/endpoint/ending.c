@@ -73,7 +73,7 @@ void ws_ending_step(struct ws_connection *c, enum ws_closing_event event, unsign
 	if (orders & WS_ORDER_END)
 		ws_transport_end(&c->transport);
 	if (orders & WS_ORDER_DEADLINE)
-		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+		c->deadline = ws_loop_after(c->endpoint->options.close_timeout);
 	if (orders & WS_ORDER_FINISH)
 		finish(c, orders & WS_ORDER_ABORT);
 }

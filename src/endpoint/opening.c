@@ -18,7 +18,7 @@ static void end_refused(struct ws_connection *c, unsigned status)
 {
 	c->deciding = false;
 	c->refused = (uint16_t)status;
-	c->deadline = ws_connection_now(c) + WS_LINGER_MS;
+	c->deadline = ws_loop_after(WS_LINGER_MS);
 	ws_transport_end(&c->transport);
 }
 

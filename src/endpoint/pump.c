@@ -184,7 +184,7 @@ static void take_end(struct ws_connection *c)
 {
 	c->eof_held = c->attended && ws_connection_state(c) == WS_OPEN;
 	if (c->eof_held)
-		c->deadline = ws_connection_now(c) + c->endpoint->options.close_timeout;
+		c->deadline = ws_loop_after(c->endpoint->options.close_timeout);
 	else
 		ws_ending_step_why(c, WS_CLOSING_EOF, 0, eof_reason(c));
 }

@@ -45,7 +45,7 @@ static uint64_t now(const struct ws_server *server)
 
 static void last_over(struct ws_server *server)
 {
-	server->give_up_at = now(server) + server->endpoint.options.close_timeout;
+	server->give_up_at = ws_loop_after(server->endpoint.options.close_timeout);
 	ws_loop_defer(server->endpoint.loop, &server->work);
 }
 
@@ -184,7 +184,7 @@ static void stop_accepting(struct ws_server *server)
 void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown)
 {
 	if (server->shutting) {
-		server->abort_at = now(server) + shutdown->drain_ms;
+		server->abort_at = ws_loop_after(shutdown->drain_ms);
 	} else {
 		server->shutting = true;
 		server->shutdown = *shutdown;
@@ -192,7 +192,7 @@ void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdow
 		if (!server->shutdown.reason)
 			server->shutdown.reason_len = 0;
 		server->shutdown_at = now(server);
-		server->abort_at = now(server) + shutdown->spread_ms + shutdown->drain_ms;
+		server->abort_at = ws_loop_after(shutdown->spread_ms + shutdown->drain_ms);
 		server->to_close = server->opening + server->open;
 		stop_accepting(server);
 		if (!server->first)

@@ -24,11 +24,21 @@ enum {
 	DAY_MS = 24 * 60 * 60 * 1000
 };
 
+enum { MS_PER_S = 1000, NS_PER_MS = 1000000 };
+
 static uint64_t clock_read(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * MS_PER_S + (uint64_t)t.tv_nsec / NS_PER_MS;
+}
+
+uint64_t ws_loop_after(uint64_t ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	bool begun = ms > 0 && t.tv_nsec % NS_PER_MS > 0;
+	return (uint64_t)t.tv_sec * MS_PER_S + (uint64_t)t.tv_nsec / NS_PER_MS + begun + ms;
 }
 
 static void tick_passed(evutil_socket_t fd, short what, void *arg)

@@ -45,6 +45,9 @@ void ws_loop_settle(struct ws_loop *loop);
 /* Milliseconds of the monotonic clock: within a turn, read once after the wait; between turns, read afresh. */
 uint64_t ws_loop_now(const struct ws_loop *loop);
 
+/* When at least so many ms have passed from this very moment: who asks may have taken long since the turn began. */
+uint64_t ws_loop_after(uint64_t ms);
+
 /* What keeps a program running: listeners, connections, timers of the user. */
 void ws_loop_hold(struct ws_loop *loop);
 void ws_loop_release(struct ws_loop *loop);
