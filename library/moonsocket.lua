@@ -284,7 +284,7 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field queue? integer
 ---
 ---(default none) Whether to come back, of what on_down is told. May wait. Without it: not after 1002, 1003, 1007 and
----1008, nor after a refusal with 401, 403 or 404.
+---1008, nor after a refusal of the server with 401, 403 or 404.
 ---@field should_retry? fun(code?: integer, reason: string, info?: moonsocket.CloseInfo|moonsocket.Response): boolean
 ---
 ---(default none) Called for each connection that has opened: set its own functions here, or loop over its messages.

@@ -59,7 +59,7 @@ local function comes_back(config, code, reason, info)
     if ok then return answer end
   end
   if code then return not terminal_codes[code] end
-  return not (info and terminal_statuses[info.status])
+  return not (info and terminal_statuses[info.status] and not info.by_proxy)
 end
 
 -- Never shorter than min_delay, lest anybody hammers; else anywhere up to a bound that doubles, lest those who were cut

@@ -60,6 +60,19 @@ describe("a client comes back after", function()
     end)
   end
 
+  it("a proxy's refusal, whatever its status", function()
+    scene.play(function(s)
+      local client, log = s:start({ proxy = "http://127.0.0.1:" .. s.server.port }, "ws://origin.example/")
+      for i, status in ipairs { 401, 403, 404, 407 } do
+        s:answer(response(status))
+        local told = s:down(log, i)
+        assert.same({ status, true }, { told.info.status, told.info.by_proxy })
+        assert.is_number(told.delay)
+      end
+      client:stop()
+    end)
+  end)
+
   for name, bytes in pairs { ["no answer"] = "", garbage = "SSH-2.0-x\r\n\r\n" } do
     it(name, function()
       scene.play(function(s)
