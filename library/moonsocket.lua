@@ -483,9 +483,11 @@ function Client:stop() end
 
 -- ---- a server
 
+---`local server <close> = assert(moonsocket.serve(...))` shuts it down, with a drain of 0, when the block ends.
 ---@class moonsocket.Server
 ---@field count integer open connections
 ---@field address string "127.0.0.1:8080"
+---@field url string? what connects to it: "ws://127.0.0.1:8080", "wss://...", "ws+unix:/path"; nil for TLS over Unix
 ---@field port integer? nil for a Unix socket
 local Server = {}
 

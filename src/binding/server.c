@@ -298,6 +298,16 @@ static int server_shutdown(lua_State *L)
 	return wait_for_shutdown(L);
 }
 
+/* local server <close>: whoever leaves the block does not wait for anybody else. */
+static int server_close_variable(lua_State *L)
+{
+	lua_settop(L, 1);
+	lua_createtable(L, 0, 1);
+	lua_pushinteger(L, 0);
+	lua_setfield(L, 2, "drain");
+	return server_shutdown(L);
+}
+
 /* reload_tls{...} -> true | nil, message: connections from now on get the new certificate; what is wrong changes nothing */
 static int server_reload_tls(lua_State *L)
 {
@@ -352,6 +362,22 @@ static int server_stats(lua_State *L)
 
 /* ---- fields */
 
+/* What connects to it: a path is percent-encoded where the URL would be read otherwise. Nothing says TLS over Unix. */
+static void push_url(lua_State *L, const struct ws_box_server *box)
+{
+	bool tls = box->owner.server->endpoint.tls != NULL;
+	if (box->port) {
+		lua_pushfstring(L, "%s://%s", tls ? "wss" : "ws", box->address);
+	} else if (tls) {
+		lua_pushnil(L);
+	} else {
+		const char *path = luaL_gsub(L, box->address + strlen("unix:"), "%", "%25");
+		path = luaL_gsub(L, path, ":", "%3A");
+		path = luaL_gsub(L, path, "?", "%3F");
+		lua_pushfstring(L, "ws+unix:%s", luaL_gsub(L, path, "#", "%23"));
+	}
+}
+
 /* Upvalue 2: the methods. */
 static int server_index(lua_State *L)
 {
@@ -368,6 +394,8 @@ static int server_index(lua_State *L)
 		lua_pushstring(L, box->address);
 	else if (!strcmp(name, "port") && box->port)
 		lua_pushinteger(L, box->port);
+	else if (!strcmp(name, "url"))
+		push_url(L, box);
 	else
 		lua_pushnil(L);
 	return 1;
@@ -395,6 +423,7 @@ void ws_box_server_register(lua_State *L)
 {
 	static const luaL_Reg metamethods[] = {
 		{ "__gc", server_gc },
+		{ "__close", server_close_variable },
 		{ "__newindex", server_newindex },
 		{ "__index", server_index },
 		{ "__tostring", server_tostring },
