@@ -40,6 +40,13 @@ build = {
     ["moonsocket.url"] = "lua/moonsocket/url.lua",
     ["moonsocket.options"] = "lua/moonsocket/options.lua",
     ["moonsocket.reconnect"] = "lua/moonsocket/reconnect.lua",
+    ["moonsocket.testing"] = "lua/moonsocket/testing.lua",
+    ["moonsocket.testing.assertions"] = "lua/moonsocket/testing/assertions.lua",
+    ["moonsocket.testing.certificate"] = "lua/moonsocket/testing/certificate.lua",
+    ["moonsocket.testing.endings"] = "lua/moonsocket/testing/endings.lua",
+    ["moonsocket.testing.frame"] = "lua/moonsocket/testing/frame.lua",
+    ["moonsocket.testing.peer"] = "lua/moonsocket/testing/peer.lua",
+    ["moonsocket.testing.settings"] = "lua/moonsocket/testing/settings.lua",
     ["moonsocket.core"] = {
       sources = {
         "src/binding/admission.c",
@@ -56,6 +63,7 @@ build = {
         "src/binding/owner.c",
         "src/binding/request.c",
         "src/binding/server.c",
+        "src/binding/stream.c",
         "src/binding/timer.c",
         "src/binding/tls.c",
         "src/binding/websocket.c",

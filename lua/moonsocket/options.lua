@@ -34,6 +34,8 @@ local function boolean(value)
   if type(value) ~= "boolean" then return "a boolean expected, got " .. tostring(value) end
 end
 
+options.boolean = boolean -- for rows elsewhere
+
 local function callable(value)
   if type(value) ~= "function" then return "a function expected, got " .. tostring(value) end
 end

@@ -10,6 +10,7 @@
 #include "binding/client.h"
 #include "binding/request.h"
 #include "binding/server.h"
+#include "binding/stream.h"
 #include "binding/timer.h"
 #include "binding/tls.h"
 #include "binding/websocket.h"
@@ -141,6 +142,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "cancellation", ws_module_cancellation },
 		{ "discard", ws_module_discard },
 		{ "tls", ws_module_tls },
+		{ "stream", ws_module_stream },
 		{ "servers", ws_box_server_list },
 		{ "clients", ws_box_client_list },
 		{ "may_run", module_may_run },
@@ -168,6 +170,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_timer_register(L);
 	ws_cancellation_register(L);
 	ws_tls_register(L);
+	ws_stream_register(L);
 	luaL_newlib(L, functions);
 	push_codes(L);
 	lua_setfield(L, -2, "codes");
