@@ -4,10 +4,11 @@ local options = require "moonsocket.options"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local scene = require "spec.support.scene"
+local testing = require "moonsocket.testing"
 
 local DOCUMENTS = {
   "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/endings.md", "docs/handlers.md",
-  "docs/proxies.md", "docs/reconnect.md",
+  "docs/proxies.md", "docs/reconnect.md", "docs/testing.md",
 }
 
 local function read(path)
@@ -245,12 +246,43 @@ describe("a document's code", function()
   end)
 end)
 
+-- ---- the guide to testing: a module and its suite
+
+describe("the suite of docs/testing.md", function()
+  local function write(path, text)
+    local file <close> = assert(io.open(path, "w"))
+    file:write(text)
+  end
+
+  it("passes", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir -p " .. folder .. "/spec"))
+    local blocks = blocks_of "docs/testing.md"
+    write(folder .. "/room.lua", blocks[1])
+    write(folder .. "/spec/room_spec.lua", blocks[2])
+    program.run(function(self)
+      local status = self:finish()
+      local output = table.concat(self.lines, "\n")
+      assert.equal(0, status, output)
+      assert.matches("%d%d successes / 0 failures / 0 errors / 0 pending", output)
+    end, "tools/busted.lua", "--ignore-lua", "--output=plainTerminal", "--directory=" .. folder, "spec")
+    os.execute("rm -r " .. folder)
+  end)
+
+  it("runs its program about TLS", function()
+    program.run(function(self)
+      assert.equal(0, self:finish(), table.concat(self.lines, "\n"))
+    end, "-e", blocks_of "docs/testing.md"[3])
+  end)
+end)
+
 -- ---- the API reference
 
--- What library/moonsocket.lua declares: of each class its methods and fields, by name. A field's value is its text.
-local function parse_reference()
+-- What a file of library/ declares: of each class its methods and fields, by name. A field's value is its text.
+local function parse_reference(path)
   local classes, classes_of, text, class = {}, {}, ""
-  for line in io.lines "library/moonsocket.lua" do
+  for line in io.lines(path) do
     local declared = line:match "^%-%-%-@class ([%w_.]+)"
     if declared then
       class = { methods = {}, fields = {} }
@@ -300,7 +332,7 @@ local function fields_in(path, ...)
 end
 
 describe("the API reference", function()
-  local reference = parse_reference()
+  local reference = parse_reference "library/moonsocket.lua"
 
   local function class(name) return assert(reference[name], "no class " .. name) end
 
@@ -401,6 +433,59 @@ describe("the API reference", function()
   end)
 
   it("compiles", function() assert(loadfile "library/moonsocket.lua") end)
+end)
+
+describe("the reference of moonsocket.testing", function()
+  local reference = parse_reference "library/moonsocket/testing.lua"
+
+  local function class(name) return assert(reference["moonsocket.testing" .. name], "no class " .. name) end
+
+  -- Where an option is unknown the error names all that there are.
+  local function options_of(call)
+    local names, list = {}, tostring(select(2, pcall(call))):match "there are (.*)$"
+    for name in list:gmatch "[%l_]+" do names[name] = true end
+    return sorted_keys(names)
+  end
+
+  -- The keys whose values are of the type.
+  local function of_type(kind, t)
+    local names = {}
+    for name, value in pairs(t) do
+      if type(value) == kind and name:sub(1, 2) ~= "__" then names[name] = true end
+    end
+    return sorted_keys(names)
+  end
+
+  it("has its functions and settings", function()
+    assert.same(of_type("function", testing), sorted_keys(class "".methods))
+    assert.same(of_type("table", testing), sorted_keys(class "".fields))
+    for name, value in pairs(testing.settings) do
+      assert.matches(("%s %%(default %s%%)"):format(name, value), class "".fields.settings)
+    end
+  end)
+
+  it("has a peer's methods, and the options of it and its frames", function()
+    local server <close> = assert(testing.server(function() end))
+    local p <close> = assert(testing.peer(server.url))
+    assert.same(of_type("function", getmetatable(p)), sorted_keys(class ".Peer".methods))
+    assert.same(options_of(function() testing.peer(server.url, { oops = 1 }) end),
+      sorted_keys(class ".PeerOptions".fields))
+    assert.same(options_of(function() p:send_frame { oops = 1 } end), sorted_keys(class ".FrameOptions".fields))
+    local close = p:receive_frame()
+    assert.equal("close", close.name)
+    assert.same(sorted_keys(close), sorted_keys(class ".Frame".fields))
+  end)
+
+  it("has what an ending has", function()
+    local ending = testing.endings()[1]
+    local fields = sorted_keys(class ".Ending".fields)
+    assert.same({ "name", "options", "play", "told" }, sorted_keys(ending))
+    assert.same({ "name", "options", "told" }, fields)
+    assert.same({ "play" }, sorted_keys(class ".Ending".methods))
+    assert.same(sorted_keys(ending.told), sorted_keys(class ".Told".fields))
+  end)
+
+  it("compiles", function() assert(loadfile "library/moonsocket/testing.lua") end)
 end)
 
 -- ---- links and targets
