@@ -1,16 +1,30 @@
 #!/bin/sh
 # The specs (or those named) under memcheck, the servers that they start included: no error, nothing definitely lost.
 set -u
-# memory_spec plays some 500 scenes, which takes minutes here; the sanitizers play them, too.
+# memory_spec plays some 500 scenes, and over_tls_spec plays every ending with TLS's handshakes, which takes minutes here;
+# the sanitizers play them, too, and spec/tls/ is played here.
 logs=build/valgrind
 rm -rf "$logs"
 mkdir -p "$logs"
 
-valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-	--num-callers=30 --keep-debuginfo=yes --trace-children=yes \
-	--trace-children-skip='*/python*,*/openssl,*/ip,*/nft,*/git,*/nm' --error-exitcode=99 --log-file="$logs/%p.log" \
-	"$LUA" tools/busted.lua --ignore-lua --exclude-pattern=memory_spec "$@"
-status=$?
+run() {
+	valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+		--num-callers=30 --keep-debuginfo=yes --trace-children=yes \
+		--trace-children-skip='*/python*,*/openssl,*/ip,*/nft,*/git,*/nm' --error-exitcode=99 \
+		--log-file="$logs/%p.log" \
+		"$LUA" tools/busted.lua --ignore-lua --exclude-pattern=memory_spec --exclude-pattern=over_tls_spec "$@"
+}
+
+status=0
+if [ $# -gt 0 ]; then
+	run "$@" || status=1
+else
+	run spec/*_spec.lua || status=1
+	for folder in spec/*/; do # as in test.sh; the patterns hold for what is in a folder, not for files that are named
+		set -- "$folder"*_spec.lua
+		[ ! -e "$1" ] || run "${folder%/}" || status=1
+	done
+fi
 
 # an error in a server that a spec has started shows in its log only
 for log in "$logs"/*.log; do

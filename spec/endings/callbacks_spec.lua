@@ -4,6 +4,7 @@ local program = require "spec.support.program"
 local subject = require "spec.support.subject"
 
 local scene, peer, serving = subject.scene, subject.peer, subject.serving(it)
+local prints = subject.tls and function() end or serving -- of servers that are the same whatever the subject is
 
 local LARGE = ("0123456789abcdef"):rep(512 * 1024) -- more than the kernel takes unread
 local CLOSE_1011 = "close 1011 a callback raised an error"
@@ -332,9 +333,6 @@ describe("an error in a callback is told", function()
       moonsocket.run()
     ]]):format(handler))
   end
-
-  -- Their servers are the same whatever the subject is.
-  local prints = subject.tls and function() end or serving
 
   prints("on stderr where nobody listens", function()
     stderr_of([[ws:on_message(function() error "boom" end)]], function(server)

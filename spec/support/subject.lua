@@ -1,5 +1,6 @@
 -- What the specs of a file are about: as a rule, a server or a client over TCP; where again loads the file once more,
--- another one. Such a file takes from here what it plays with, and leaves out what makes no sense for its subject.
+-- another one. Such a file takes from here, in its first lines, what it plays with, and leaves out what makes no sense
+-- for its subject.
 local client_scene = require "spec.support.client_scene"
 local mirrored_scene = require "spec.support.mirrored_scene"
 local peer = require "spec.support.peer"
