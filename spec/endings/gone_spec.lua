@@ -1,4 +1,4 @@
--- The peer's machine is gone: no FIN, no RST, only silence, as when a cable is pulled. Each spec drops the packets in a
+-- The other machine is gone: no FIN, no RST, only silence, as when a cable is pulled. Each spec drops the packets in a
 -- network namespace of its own; where none can be made they are pending.
 local namespace = require "spec.support.namespace"
 
@@ -130,6 +130,47 @@ describe("a peer whose machine is gone", function()
       assert.equal("close 1000", frame and peer.describe(frame))
       p:drop()
       assert.is_true(s:told().clean)
+    end)
+  end)
+end)
+
+describe("a server whose machine is gone", function()
+  offline("is found by a client's heartbeat", function()
+    local scene = require "spec.support.mirrored_scene"
+    local net = require "spec.support.namespace"
+    scene.play({ ping_interval = 0.05, pong_timeout = 0.1, close_timeout = 0.1 }, function(s)
+      s:open()
+      net.cut(s.server.port)
+      assert.same({
+        code = 1006, reason = "no pong within 0.1 s", clean = false, by = "network", sent = 1011,
+      }, s:told())
+    end)
+  end)
+
+  offline("does not answer a client's Close", function()
+    local scene = require "spec.support.mirrored_scene"
+    local net = require "spec.support.namespace"
+    scene.play({ close_timeout = 0.1 }, function(s)
+      s:open()
+      net.cut(s.server.port)
+      s:ws():close(4000, "enough")
+      assert.same({
+        code = 1006, reason = "closing handshake timed out after 0.1 s", clean = false, by = "local", sent = 4000,
+      }, s:told())
+    end)
+  end)
+
+  offline("does not answer a client's handshake", function()
+    local scene = require "spec.support.client_scene"
+    local net = require "spec.support.namespace"
+    scene.play(function(s)
+      local ws, message = s:meet(function(connection)
+        connection:read_request()
+        net.cut(s.server.port)
+        connection:send "HTTP/1.1 101 Switching Protocols\r\n"
+      end, { timeout = 0.2 })
+      assert.is_nil(ws)
+      assert.matches("within 0.2 s", message)
     end)
   end)
 end)

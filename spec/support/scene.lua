@@ -36,7 +36,7 @@ function scene:open(extra, behind) return self:keep(peer.open(self.to, extra, be
 --- Opens a TCP connection without a handshake.
 function scene:connect() return self:keep(peer.connect(self.to)) end
 
---- A connection that is open, as its application has it.
+--- The connection of a scene that has one, as its application has it.
 function scene:ws()
   return (next(self.boxes))
 end
