@@ -90,10 +90,10 @@ static void write_fail(struct ws_transport *t, int error)
 	output_drop(t);
 }
 
-/* A peer that has left in order, with its whole socket, answers close_notify with a RST: that is no failure. */
+/* A peer that has left with its whole socket answers our close_notify with a RST: that is no failure. */
 static void send_fail(struct ws_transport *t, int error)
 {
-	if (t->farewell == 0 || !t->eof || t->truncated || ws_transport_owes(t)) {
+	if (t->farewell == 0 || !t->eof || ws_transport_owes(t)) {
 		write_fail(t, error);
 		return;
 	}
