@@ -47,6 +47,7 @@ build = {
     ["moonsocket.testing.frame"] = "lua/moonsocket/testing/frame.lua",
     ["moonsocket.testing.peer"] = "lua/moonsocket/testing/peer.lua",
     ["moonsocket.testing.settings"] = "lua/moonsocket/testing/settings.lua",
+    ["moonsocket.tls"] = "lua/moonsocket/tls.lua",
     ["moonsocket.core"] = {
       sources = {
         "src/binding/admission.c",
@@ -85,6 +86,7 @@ build = {
         "src/net/signal.c",
         "src/net/timer.c",
         "src/net/tls.c",
+        "src/net/tls_context.c",
         "src/net/transport.c",
         "src/net/watch.c",
         "src/protocol/chunked.c",

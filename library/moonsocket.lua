@@ -168,13 +168,29 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field drain? fun(ws: moonsocket.WebSocket)
 ---@field error? fun(ws: moonsocket.WebSocket, message: string, traceback: string)
 
----Certificates, as the path of a file or as PEM itself.
----@class moonsocket.Tls
----@field cert? string our own chain, the leaf first. A server needs one
----@field key? string its key, without a password
----@field ca? string whom we trust instead of the system's store
----@field verify? boolean (default true for a client, false for a server) the peer must have a certificate that we trust
----@field server_name? string (default the URL's host) a client: the name or address that the certificate must have
+---A certificate and its key, each as the path of a PEM file or as PEM itself.
+---@class moonsocket.TlsIdentity
+---@field cert string the chain, the leaf first
+---@field key string the leaf's key, without a password
+
+---docs/tls.md has examples.
+---@class moonsocket.ServerTls: moonsocket.TlsIdentity
+---
+---Other identities, by host name ("chat.example.org", or "*.example.org" for one label), for clients that ask for it.
+---All others are shown cert.
+---@field sni? table<string, moonsocket.TlsIdentity>
+---
+---@field verify? boolean (default false) clients must show a certificate that leads to one in ca
+---@field ca? string whose clients are trusted, as cert
+---@field alpn? string[] (default { "http/1.1" }) protocols that are spoken here, the best first
+
+---@class moonsocket.ClientTls
+---@field ca? string whom we trust, as cert; default: the system's store
+---@field verify? boolean (default true) the server must show a certificate that we trust, and that has server_name
+---@field server_name? string a name or an address; default: the URL's host
+---@field cert? string our own certificate, where the server wants one: the path of a PEM file or PEM itself
+---@field key? string its key
+---@field alpn? string[] (default { "http/1.1" }) protocols that are offered
 
 ---Of every connection, whoever began it.
 ---@class moonsocket.ConnectionOptions
@@ -214,12 +230,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default none) Subprotocols that we speak. The server chooses the first one of the client's list that is also among
 ---its own: ws.subprotocol.
 ---@field subprotocols? string[]
----
----(default none) TLS 1.2 and later. A server speaks it with every client (wss://), and can change its certificate with
----server:reload_tls. A client speaks it with wss:// URLs; none: it trusts the system's store and shows no certificate.
----@field tls? moonsocket.Tls
 
 ---@class moonsocket.ServerOptions: moonsocket.ConnectionOptions
+---
+---(default none) TLS, 1.2 and later, with every client (wss://). server:reload_tls renews its certificates.
+---@field tls? moonsocket.ServerTls
 ---
 ---(default 10) Seconds from the TCP connection to the end of the opening handshake: who says nothing costs nothing.
 ---@field handshake_timeout? number
@@ -247,6 +262,9 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
 
 ---@class moonsocket.ClientOptions: moonsocket.ConnectionOptions
+---
+---(default none) TLS, for wss:// URLs. None: it trusts the system's store and shows no certificate.
+---@field tls? moonsocket.ClientTls
 ---
 ---(default 10) Seconds for all of it: finding the address, connecting, the proxy, TLS, the opening handshake.
 ---@field timeout? number
@@ -508,9 +526,9 @@ function Server:broadcast(message, kind) end
 ---@return integer aborted connections that were not
 function Server:shutdown(options) end
 
----Gives connections from now on another certificate; those that are open keep theirs. What cannot be used changes
----nothing.
----@param tls moonsocket.Tls
+---Reads certificates and all else that the option tls has anew, for connections from now on; those that are open keep
+---theirs. If anything cannot be used, nothing changes, and the message names it. Raises an error if the table is wrong.
+---@param tls? moonsocket.ServerTls default: the latest that was given, whose files are read again
 ---@return boolean? ok
 ---@return string? message
 function Server:reload_tls(tls) end

@@ -10,6 +10,7 @@ local headers = require "moonsocket.headers"
 local options = require "moonsocket.options"
 local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
+local tls = require "moonsocket.tls"
 local url = require "moonsocket.url"
 
 local moonsocket = {
@@ -49,19 +50,6 @@ local function handlers_of(handler, level)
   return list, true
 end
 
--- A client's without the option: reading the system's store takes milliseconds, so it is done once.
-local default_tls
-
--- What the option tls says, for the core. A mistake in it is raised at the level.
-local function tls_context(what, given, is_server, level)
-  if not given and default_tls then return default_tls end
-  local ok, context, wrong = pcall(core.tls, given or {}, is_server)
-  if not ok then error(what .. ": " .. context, level) end
-  if not context then return nil, "cannot use the option tls: " .. wrong end
-  if not given then default_tls = context end
-  return context
-end
-
 --- Starts a server.
 -- @param where a port number, "host:port", "[::1]:port", "unix:/path" or "fd:3"
 -- @param handler function(ws, request), or a table of callbacks
@@ -76,8 +64,9 @@ function moonsocket.serve(where, handler, given)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
   if config.tls then
-    config.context, wrong = tls_context("serve", config.tls, true, 3)
+    config.context, wrong = tls.server(config.tls)
     if not config.context then return nil, wrong end
+    config.renew_tls = tls.renewer(config.tls)
   end
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
@@ -91,9 +80,9 @@ local function client_config(what, where, given, rows)
   local target, wrong = url.parse(where)
   if not target then error(("%s: %s"):format(what, wrong), 3) end
   if target.scheme == "wss" then
-    config.context, wrong = tls_context(what, config.tls, false, 4)
+    config.context, wrong = tls.client(config.tls)
     if not config.context then return nil, wrong end
-    config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", "")
+    config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", ""):gsub("%.$", "")
   end
   config.resource, config.host_header = target.target, target.host_header
   config.header_lines, wrong = headers.request(config.headers, config.cookies, target.authorization)

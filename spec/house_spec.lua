@@ -108,8 +108,8 @@ describe("a foreign library", function()
   local rooms = {
     { "^wslay/", "^src/protocol/frame%.[ch]$" },
     { "^openssl/evp", "^src/protocol/handshake%.[ch]$" },
-    { "^openssl/[^e]", "^src/net/tls%.[ch]$" },
-    { "^openssl/err", "^src/net/tls%.[ch]$" },
+    { "^openssl/[^e]", "^src/net/tls[%a_]*%.[ch]$" },
+    { "^openssl/err", "^src/net/tls[%a_]*%.[ch]$" },
     { "^event2?/", "^src/net/" },
     { "^event%.h$", "^src/net/" },
     { "^zlib%.h$", "^src/protocol/deflate%.[ch]$" },

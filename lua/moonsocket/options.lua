@@ -68,9 +68,92 @@ local function origins(value)
   return '"*", a list of origins or a function expected, got ' .. tostring(value)
 end
 
-local function tls(value)
-  if type(value) ~= "table" then return "a table { cert =, key =, ... } expected, got " .. tostring(value) end
+-- A table with these fields: name -> check. also(value), if given, has the last word.
+local function fields(rows, also)
+  return function(value)
+    if type(value) ~= "table" then return "a table expected, got " .. tostring(value) end
+    for name, field in pairs(value) do
+      if not rows[name] then
+        return ("unknown field '%s': %s"):format(name, options.hint(name, options.names(rows)))
+      end
+      local wrong = rows[name](field)
+      if wrong then return ("%s: %s"):format(name, wrong) end
+    end
+    return also and also(value)
+  end
 end
+
+-- ---- tls
+
+-- What is wrong is not shown where it is a string: it may be a key.
+local function pem(value)
+  if type(value) ~= "string" then return "the path of a file, or PEM, expected, got " .. tostring(value) end
+  if value == "" then return "the path of a file, or PEM, expected, got an empty string" end
+end
+
+local function needs_both(value)
+  if not value.cert or not value.key then
+    return ("cert and key expected: %s is missing"):format(value.cert and "key" or value.key and "cert" or "each")
+  end
+end
+
+local identity = fields({ cert = pem, key = pem }, needs_both)
+
+-- RFC 1123 section 2.1; what ends with a number would be an address.
+local function is_host_name(text)
+  if #text > 253 or text:find "^%d+$" or text:find "%.%d+$" then return false end
+  for label in (text .. "."):gmatch "([^.]*)%." do
+    if #label > 63 or not label:find "^[%w_][%w_-]*$" then return false end
+  end
+  return true
+end
+
+-- RFC 9525 section 6.3: a wildcard is a whole label, the first.
+local function sni(value)
+  if type(value) ~= "table" then return "a table { [host] = { cert =, key = } } expected, got " .. tostring(value) end
+  local seen = {}
+  for host, of_host in pairs(value) do
+    if type(host) ~= "string" or not is_host_name((host:gsub("^%*%.", ""))) then
+      return ("a name such as 'chat.example.org' or '*.example.org' expected, got '%s'"):format(host)
+    end
+    local before = seen[host:lower()]
+    if before then return ("'%s' and '%s' are the same host"):format(before, host) end
+    seen[host:lower()] = host
+    local wrong = identity(of_host)
+    if wrong then return ("%s: %s"):format(host, wrong) end
+  end
+end
+
+-- RFC 7301 section 3.1
+local function protocols(value)
+  local wrong = list_of_strings(value)
+  if wrong then return wrong end
+  for _, name in ipairs(value) do
+    if name == "" or #name > 255 then return "names of 1 to 255 bytes expected, got one of " .. #name end
+    if name == "h2" or name == "h3" then return ("'%s' expected, not '%s'"):format("http/1.1", name) end
+  end
+end
+
+local function server_name(value)
+  if type(value) ~= "string" or not (is_host_name(value) or value:find "^[%d.]+$" or value:find ":.*:") then
+    return "a host's name or address, without a port, expected, got " .. tostring(value)
+  end
+end
+
+local tls_server = fields({ cert = pem, key = pem, ca = pem, verify = boolean, alpn = protocols, sni = sni },
+  function(value)
+    if value.verify and not value.ca then return "verify: ca expected, which says whose clients are trusted" end
+    if value.ca and value.verify == nil then return "ca: it says whose clients are trusted, if verify = true" end
+    return needs_both(value)
+  end)
+
+local tls_client = fields(
+  { cert = pem, key = pem, ca = pem, verify = boolean, alpn = protocols, server_name = server_name },
+  function(value)
+    if value.cert or value.key then return needs_both(value) end
+  end)
+
+-- ---- rows
 
 local function proxy_url(value)
   if value == "environment" then return nil end
@@ -90,7 +173,6 @@ local connection = {
   idle_timeout = { 0, seconds(0) },
   close_timeout = { 5, seconds(0.001) },
   subprotocols = { nil, tokens },
-  tls = { nil, tls },
 }
 
 -- The rows of both.
@@ -107,6 +189,7 @@ options.server = extend(connection, {
   reuse_port = { false, boolean },
   origins = { nil, origins },
   authorize = { nil, callable },
+  tls = { nil, tls_server },
 })
 
 options.client = extend(connection, {
@@ -115,6 +198,7 @@ options.client = extend(connection, {
   cookies = { nil, by_name },
   max_body = { 64 * KiB, bytes(0) },
   proxy = { nil, proxy_url },
+  tls = { nil, tls_client },
 })
 
 options.reconnect = extend(options.client, {
@@ -159,7 +243,8 @@ function options.hint(name, names)
   return ("there are %s"):format(table.concat(names, ", "))
 end
 
-local function names_of(rows)
+--- The names of a table, in order.
+function options.names(rows)
   local names = {}
   for name in pairs(rows) do names[#names + 1] = name end
   table.sort(names)
@@ -177,7 +262,7 @@ function options.check(what, given, rows, level)
   for name, value in pairs(given or {}) do
     local row = rows[name]
     if not row then
-      error(("%s: unknown option '%s': %s"):format(what, name, options.hint(name, names_of(rows))), level)
+      error(("%s: unknown option '%s': %s"):format(what, name, options.hint(name, options.names(rows))), level)
     end
     local wrong = row[2](value)
     if wrong then error(("%s: option '%s': %s"):format(what, name, wrong), level) end

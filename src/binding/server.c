@@ -64,6 +64,7 @@ void ws_box_server_clear(struct ws_box_server *box)
 	ws_names_free(&box->subprotocols);
 	ws_owner_unref(&box->owner, &box->owner.handlers);
 	ws_owner_unref(&box->owner, &box->admit);
+	ws_owner_unref(&box->owner, &box->renew_tls);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
 	ws_owner_unref(&box->owner, &box->anchor);
 }
@@ -107,12 +108,13 @@ int ws_box_server_listen(lua_State *L)
 	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = (struct ws_box_server){
 		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
-		.anchor = LUA_NOREF, .admit = LUA_NOREF,
+		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
 	ws_option_handlers(L, &box->owner);
 	ws_option_names(L, "subprotocols", &box->subprotocols);
 	box->admit = ws_option_function(L, "admit");
+	box->renew_tls = ws_option_function(L, "renew_tls");
 	box->any_origin = ws_option_boolean(L, "any_origin");
 	const struct ws_connection_options options = ws_option_connection(L);
 	lua_pushvalue(L, -1);
@@ -308,16 +310,20 @@ static int server_close_variable(lua_State *L)
 	return server_shutdown(L);
 }
 
-/* reload_tls{...} -> true | nil, message: connections from now on get the new certificate; what is wrong changes nothing */
+/* reload_tls([tls]) -> true | nil, message: for connections from now on; what is wrong changes nothing */
 static int server_reload_tls(lua_State *L)
 {
 	struct ws_box_server *box = check_server(L);
-	luaL_argcheck(L, box->owner.server->endpoint.tls, 1, "the server was started without tls");
-	struct ws_tls_context *context = ws_tls_make(L, 2, true);
+	if (box->renew_tls == LUA_NOREF)
+		return luaL_error(L, "reload_tls: the server was started without the option tls");
+	lua_settop(L, 2);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->renew_tls);
+	lua_insert(L, 2);
+	lua_call(L, 1, 2);
+	struct ws_tls_context *context = ws_tls_context_at(L, -2);
 	if (!context)
 		return 2;
 	ws_server_set_tls(box->owner.server, context);
-	ws_tls_context_release(context);
 	lua_pushboolean(L, true);
 	return 1;
 }

@@ -1,79 +1,75 @@
-/* The table of the option tls, and the userdata that holds a context. */
+/* The userdata that holds a context, made of a table that the Lua side has checked. */
 #include "binding/tls.h"
 
 #include <lauxlib.h>
-#include <string.h>
 
 #include "binding/box.h"
+#include "binding/options.h"
 
 static const char type_name[] = "moonsocket.tls";
 
-static const char *text_field(lua_State *L, int index, const char *name)
+/* The table on top keeps the texts alive. */
+static const char *text_field(lua_State *L, const char *name)
 {
-	int type = lua_getfield(L, index, name);
-	if (type != LUA_TNIL && type != LUA_TSTRING)
-		luaL_error(L, "option 'tls': %s is a file's path or PEM, a string, not a %s", name, lua_typename(L, type));
-	const char *text = lua_tostring(L, -1); /* the table keeps it alive */
+	lua_getfield(L, -1, name);
+	const char *text = lua_tostring(L, -1);
 	lua_pop(L, 1);
 	return text;
 }
 
-static bool verify_field(lua_State *L, int index, bool otherwise)
+static struct ws_tls_identity identity(lua_State *L)
 {
-	int type = lua_getfield(L, index, "verify");
-	if (type != LUA_TNIL && type != LUA_TBOOLEAN)
-		luaL_error(L, "option 'tls': verify is a boolean, not a %s", lua_typename(L, type));
-	bool verify = type == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
-	lua_pop(L, 1);
-	return verify;
+	return (struct ws_tls_identity){ text_field(L, "host"), text_field(L, "cert"), text_field(L, "key") };
 }
 
-static void check_names(lua_State *L, int index)
+/* Leaves the list, as a userdata, on the stack. */
+static const struct ws_tls_identity *push_named(lua_State *L, size_t *count)
 {
-	static const char known[] = " cert key ca verify server_name ";
-	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-		lua_pushfstring(L, " %s ", name);
-		if (!strstr(known, lua_tostring(L, -1)))
-			luaL_error(L, "option 'tls': unknown field '%s': cert, key, ca, verify or server_name expected", name);
+	lua_getfield(L, 1, "sni");
+	*count = (size_t)lua_rawlen(L, -1);
+	struct ws_tls_identity *list = lua_newuserdatauv(L, (*count + 1) * sizeof *list, 0);
+	for (size_t i = 0; i < *count; i++) {
+		lua_rawgeti(L, -2, (lua_Integer)i + 1);
+		list[i] = identity(L);
 		lua_pop(L, 1);
 	}
-}
-
-struct ws_tls_context *ws_tls_make(lua_State *L, int index, bool server)
-{
-	char why[WS_TLS_WHY];
-	luaL_checktype(L, index, LUA_TTABLE);
-	check_names(L, index);
-	const struct ws_tls_config config = {
-		.cert = text_field(L, index, "cert"), .key = text_field(L, index, "key"), .ca = text_field(L, index, "ca"),
-		.server = server, .verify = verify_field(L, index, !server),
-	};
-	if (server && (!config.cert || !config.key))
-		luaL_error(L, "option 'tls': a server needs cert and key");
-	struct ws_tls_context *context = ws_tls_context_new(&config, why);
-	if (!context) {
-		lua_pushnil(L);
-		lua_pushstring(L, why);
-	}
-	return context;
+	return list;
 }
 
 int ws_module_tls(lua_State *L)
 {
+	char why[WS_TLS_WHY];
+	struct ws_tls_config config = { .server = lua_toboolean(L, 2) };
+	lua_settop(L, 1);
+	config.own = identity(L);
+	config.ca = ws_option_string(L, "ca");
+	config.verify = ws_option_boolean(L, "verify");
+	config.named = push_named(L, &config.named_count);
+	lua_getfield(L, 1, "protocols");
+	config.protocols = lua_tolstring(L, -1, &config.protocols_len);
 	struct ws_tls_context **box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = NULL;
 	luaL_setmetatable(L, type_name);
-	*box = ws_tls_make(L, 1, lua_toboolean(L, 2));
-	return *box ? 1 : 2;
+	*box = ws_tls_context_new(&config, why);
+	if (*box)
+		return 1;
+	lua_pushnil(L);
+	lua_pushstring(L, why);
+	return 2;
+}
+
+struct ws_tls_context *ws_tls_context_at(lua_State *L, int index)
+{
+	struct ws_tls_context **box = luaL_testudata(L, index, type_name);
+	return box ? *box : NULL;
 }
 
 struct ws_tls_context *ws_tls_option(lua_State *L, const char *name)
 {
 	lua_getfield(L, 1, name);
-	struct ws_tls_context **box = luaL_testudata(L, -1, type_name);
+	struct ws_tls_context *context = ws_tls_context_at(L, -1);
 	lua_pop(L, 1);
-	return box ? *box : NULL;
+	return context;
 }
 
 static int tls_gc(lua_State *L)

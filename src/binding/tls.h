@@ -11,13 +11,16 @@
 
 void ws_tls_register(lua_State *L);
 
-/* tls({ cert =, key =, ca =, verify = }, is_server) -> context | nil, message */
+/*
+ * tls({ cert =, key =, ca =, verify =, protocols = as on the wire, sni = { { host =, cert =, key = }, ... } }, is_server)
+ * -> context | nil, message. The Lua side has checked the table.
+ */
 int ws_module_tls(lua_State *L);
 
-/* A context made of the table at the index, held by the caller; NULL: nil and a message are on the stack. Raises. */
-struct ws_tls_context *ws_tls_make(lua_State *L, int index, bool server);
+/* The context at the index; NULL: none is there. */
+struct ws_tls_context *ws_tls_context_at(lua_State *L, int index);
 
-/* The context that is at the field of the table at index 1; NULL: none. */
+/* The same at the field of the table at index 1. */
 struct ws_tls_context *ws_tls_option(lua_State *L, const char *name);
 
 #pragma GCC visibility pop

@@ -3,45 +3,27 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
-
-struct ws_tls_context {
-	SSL_CTX *ssl;
-	BIO_METHOD *bio;
-	size_t references;
-	bool server;
-};
-
-struct ws_tls {
-	struct ws_tls_context *context;
-	SSL *ssl;
-	ws_tls_output *output;
-	void *arg;
-	const uint8_t *in; /* what came and has not been taken in */
-	size_t in_len;
-	uint8_t *waiting;  /* what was written before the handshake was over */
-	size_t waiting_len;
-	bool closed, failed;
-	char why[WS_TLS_WHY];
-};
+#include "net/tls_private.h"
 
 /* ---- errors */
 
-/* The oldest error is the cause; the queue is left empty (a stale entry would break the next connection). */
-static void say(char why[WS_TLS_WHY], const char *what)
+unsigned long ws_tls_error(void)
 {
-	unsigned long code = ERR_get_error();
-	const char *reason = ERR_SYSTEM_ERROR(code) ? strerror((int)ERR_GET_REASON(code))
-		: code ? ERR_reason_error_string(code) : NULL;
-	snprintf(why, WS_TLS_WHY, "%s: %s", what, reason ? reason : "unknown error");
+	unsigned long error = ERR_get_error();
 	ERR_clear_error();
+	return error;
+}
+
+const char *ws_tls_reason(unsigned long error)
+{
+	const char *reason = ERR_SYSTEM_ERROR(error) ? strerror((int)ERR_GET_REASON(error)) : ERR_reason_error_string(error);
+	return reason ? reason : "unknown error";
 }
 
 /* A browser that was sent to http:// instead of https:// can read this. */
@@ -52,89 +34,37 @@ static void answer_http(struct ws_tls *tls)
 	tls->output(tls->arg, answer, sizeof answer - 1);
 }
 
-static long fail(struct ws_tls *tls)
+/* Of TLS's own complaints (not the system's, nor of memory), one about the very first bytes. */
+static bool is_no_tls(const struct ws_tls *tls, int reason)
+{
+	return !tls->context->server && reason > 0 && reason < SSL_AD_REASON_OFFSET &&
+	       SSL_get_state(tls->ssl) == TLS_ST_CW_CLNT_HELLO;
+}
+
+static void say_why(struct ws_tls *tls, unsigned long error)
 {
 	long verified = SSL_get_verify_result(tls->ssl);
-	if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST)
-		answer_http(tls);
-	tls->failed = true;
-	say(tls->why, "TLS failed");
-	if (verified != X509_V_OK)
+	int reason = ERR_GET_REASON(error);
+	const char *words = ws_tls_reason(error), *alert = reason >= SSL_AD_REASON_OFFSET ? strstr(words, "alert ") : NULL;
+	if (verified != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE)
 		snprintf(tls->why, sizeof tls->why, "TLS failed: the peer's certificate is not trusted: %s",
 		         X509_verify_cert_error_string(verified));
+	else if (alert)
+		snprintf(tls->why, sizeof tls->why, "TLS failed: the peer gave up, with the %s", alert);
+	else if (is_no_tls(tls, reason))
+		snprintf(tls->why, sizeof tls->why, "TLS failed: the server does not speak TLS there (%s)", words);
+	else
+		snprintf(tls->why, sizeof tls->why, "TLS failed: %s", words);
+}
+
+static long fail(struct ws_tls *tls)
+{
+	unsigned long error = ws_tls_error();
+	if (ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST)
+		answer_http(tls);
+	tls->failed = true;
+	say_why(tls, error);
 	return WS_ERROR_PROTOCOL;
-}
-
-/* ---- certificates and trust */
-
-static bool is_pem(const char *text)
-{
-	return strstr(text, "-----BEGIN") != NULL;
-}
-
-static BIO *open_text(const char *text)
-{
-	return is_pem(text) ? BIO_new_mem_buf(text, -1) : BIO_new_file(text, "r");
-}
-
-/* The leaf first, then the chain. */
-static bool use_chain(SSL_CTX *ssl, BIO *in)
-{
-	X509 *leaf = PEM_read_bio_X509_AUX(in, NULL, NULL, NULL), *next;
-	bool ok = leaf && SSL_CTX_use_certificate(ssl, leaf) == 1;
-	X509_free(leaf);
-	while (ok && (next = PEM_read_bio_X509(in, NULL, NULL, NULL))) {
-		ok = SSL_CTX_add0_chain_cert(ssl, next) == 1;
-		if (!ok)
-			X509_free(next);
-	}
-	if (ok)
-		ERR_clear_error(); /* the end of the file counts as an error */
-	return ok;
-}
-
-static bool use_cert(SSL_CTX *ssl, const char *text)
-{
-	BIO *in = open_text(text);
-	bool ok = in && use_chain(ssl, in);
-	BIO_free(in);
-	return ok;
-}
-
-static bool use_key(SSL_CTX *ssl, const char *text)
-{
-	BIO *in = open_text(text);
-	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, NULL) : NULL;
-	bool ok = key && SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1;
-	EVP_PKEY_free(key);
-	BIO_free(in);
-	return ok;
-}
-
-static bool use_ca(SSL_CTX *ssl, const char *text)
-{
-	BIO *in = open_text(text);
-	X509 *ca;
-	size_t count = 0;
-	while (in && (ca = PEM_read_bio_X509(in, NULL, NULL, NULL))) {
-		count += X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), ca) == 1;
-		X509_free(ca);
-	}
-	BIO_free(in);
-	if (count > 0)
-		ERR_clear_error();
-	return count > 0;
-}
-
-static bool use_config(SSL_CTX *ssl, const struct ws_tls_config *config, char why[WS_TLS_WHY])
-{
-	const char *wrong = config->cert && !use_cert(ssl, config->cert) ? "the certificate cannot be used"
-		: config->key && !use_key(ssl, config->key) ? "the key cannot be used"
-		: config->ca && !use_ca(ssl, config->ca) ? "the certificates of ca cannot be used"
-		: !config->ca && config->verify && SSL_CTX_set_default_verify_paths(ssl) != 1 ? "no system's store" : NULL;
-	if (wrong)
-		say(why, wrong);
-	return wrong == NULL;
 }
 
 /* ---- the BIO */
@@ -169,7 +99,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	return command == BIO_CTRL_FLUSH;
 }
 
-static BIO_METHOD *bio_method(void)
+BIO_METHOD *ws_tls_bio_method(void)
 {
 	BIO_METHOD *bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "transport");
 	if (bio) {
@@ -178,65 +108,6 @@ static BIO_METHOD *bio_method(void)
 		BIO_meth_set_ctrl(bio, bio_ctrl);
 	}
 	return bio;
-}
-
-/* ---- contexts */
-
-/* RFC 7301; a client that offers other protocols alone still gets a connection. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
-                           unsigned in_len, void *arg)
-{
-	static const unsigned char http[] = "\x08http/1.1";
-	(void)ssl;
-	(void)arg;
-	return SSL_select_next_proto((unsigned char **)out, out_len, http, sizeof http - 1, in, in_len) == OPENSSL_NPN_NEGOTIATED
-		? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
-}
-
-static void set_rules(SSL_CTX *ssl, const struct ws_tls_config *config)
-{
-	SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
-	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_verify(ssl, config->verify ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
-	if (config->server) {
-		SSL_CTX_set_num_tickets(ssl, 1); /* unread ones would turn our end into a RST */
-		SSL_CTX_set_session_id_context(ssl, (const unsigned char *)"moonsocket", 10);
-		SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
-	}
-}
-
-struct ws_tls_context *ws_tls_context_new(const struct ws_tls_config *config, char why[WS_TLS_WHY])
-{
-	struct ws_tls_context *context = calloc(1, sizeof *context);
-	snprintf(why, WS_TLS_WHY, "out of memory");
-	if (!context)
-		return NULL;
-	ERR_clear_error();
-	context->references = 1;
-	context->server = config->server;
-	context->bio = bio_method();
-	context->ssl = SSL_CTX_new(config->server ? TLS_server_method() : TLS_client_method());
-	if (!context->bio || !context->ssl || !use_config(context->ssl, config, why)) {
-		ws_tls_context_release(context);
-		return NULL;
-	}
-	set_rules(context->ssl, config);
-	return context;
-}
-
-void ws_tls_context_hold(struct ws_tls_context *context)
-{
-	context->references++;
-}
-
-void ws_tls_context_release(struct ws_tls_context *context)
-{
-	if (!context || --context->references > 0)
-		return;
-	SSL_CTX_free(context->ssl);
-	BIO_meth_free(context->bio);
-	free(context);
 }
 
 /* ---- one connection */
@@ -252,7 +123,6 @@ static bool set_host(SSL *ssl, const char *host)
 
 static bool start(struct ws_tls *tls, const char *host)
 {
-	static const unsigned char http[] = "\x08http/1.1";
 	BIO *bio = BIO_new(tls->context->bio);
 	if (!bio)
 		return false;
@@ -264,7 +134,7 @@ static bool start(struct ws_tls *tls, const char *host)
 		return true;
 	}
 	SSL_set_connect_state(tls->ssl);
-	if (!set_host(tls->ssl, host) || SSL_set_alpn_protos(tls->ssl, http, sizeof http - 1) != 0)
+	if (!set_host(tls->ssl, host))
 		return false;
 	SSL_do_handshake(tls->ssl); /* puts out the ClientHello, and waits */
 	return true;

@@ -8,17 +8,27 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { WS_TLS_WHY = 192 };
+enum { WS_TLS_WHY = 256 };
 
 /* Certificates, trust and rules of a server or a client. Counted. */
 struct ws_tls_context;
 
-/* Each text is a file's path or PEM itself ("-----BEGIN"); NULL: none. */
+/* Who we are. Each text is a file's path or PEM itself ("-----BEGIN"). */
+struct ws_tls_identity {
+	const char *host; /* a server's name, "chat.example.org" or "*.example.org"; NULL: any */
+	const char *cert; /* chain, leaf first; NULL: none */
+	const char *key;  /* the leaf's, without a password */
+};
+
 struct ws_tls_config {
-	const char *cert, *key; /* chain, leaf first, and its key */
-	const char *ca;         /* whom we trust; NULL: the system's store */
+	struct ws_tls_identity own;          /* a server's: for those who ask for none of the names */
+	const struct ws_tls_identity *named; /* a server's others */
+	size_t named_count;
+	const char *ca;                      /* whom we trust, as cert; NULL: the system's store */
+	const char *protocols;               /* of ALPN, the best first, as on the wire (RFC 7301 section 3.1) */
+	size_t protocols_len;
 	bool server;
-	bool verify;            /* the peer must show a certificate that we trust (a client: for the host's name) */
+	bool verify; /* the peer must show a certificate that we trust (a client: for the host's name) */
 };
 
 /* NULL: why says what is wrong, in words. */
