@@ -87,6 +87,7 @@ build = {
         "src/net/timer.c",
         "src/net/tls.c",
         "src/net/tls_context.c",
+        "src/net/tls_session.c",
         "src/net/transport.c",
         "src/net/watch.c",
         "src/protocol/chunked.c",

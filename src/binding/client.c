@@ -194,6 +194,7 @@ static struct ws_client_options client_options(lua_State *L, const struct ws_box
 		.subprotocol_count = box->subprotocols.count,
 		.tls = ws_tls_option(L, "context"),
 		.tls_host = ws_option_string(L, "server_name"),
+		.tls_port = (unsigned)ws_option_integer(L, "server_port"),
 		.timeout = ws_option_ms(L, "timeout"),
 		.max_body = (size_t)ws_option_integer(L, "max_body"),
 	};

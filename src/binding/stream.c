@@ -25,6 +25,7 @@ struct stream {
 	struct ws_task *waiting;        /* in stream or receive; NULL: nobody */
 	struct ws_tls_context *tls;     /* held until it is connected; NULL: in the clear */
 	char *server_name;
+	unsigned port;
 	struct ws_deferred freeing;
 };
 
@@ -234,7 +235,7 @@ static const char *start(struct stream *s, int fd)
 	const char *why = NULL;
 	if (ws_transport_init(&s->transport, s->ctx->loop, fd, &handler) != 0)
 		why = strerror(errno);
-	else if (s->tls && ws_transport_secure(&s->transport, s->tls, s->server_name) != 0)
+	else if (s->tls && ws_transport_secure(&s->transport, s->tls, s->server_name, s->port) != 0)
 		why = "out of memory";
 	ws_transport_pause(&s->transport);
 	return why;
@@ -285,6 +286,7 @@ int ws_module_stream(lua_State *L)
 	s->tls = ws_tls_option(L, "context");
 	if (s->tls) {
 		ws_tls_context_hold(s->tls);
+		s->port = target.port;
 		s->server_name = strdup(ws_option_string(L, "server_name"));
 	}
 	if ((s->tls && !s->server_name) || ws_connector_new(&s->connector, task->ctx->loop, &target, on_connected, s) != 0)

@@ -95,8 +95,9 @@ static void say(struct ws_client *client, struct ws_slice bytes)
 /* From here on the server is at the other end, and is who it must prove to be. */
 static void ask_server(struct ws_client *client)
 {
+	const struct ws_client_options *options = &client->options;
 	struct ws_transport *t = &client->connection->transport;
-	if (client->options.tls && ws_transport_secure(t, client->options.tls, client->tls_host) != 0)
+	if (options->tls && ws_transport_secure(t, options->tls, client->tls_host, options->tls_port) != 0)
 		fail(client, "out of memory");
 	else
 		say(client, (struct ws_slice){ client->request, client->request_len });

@@ -26,6 +26,7 @@ struct ws_client_options {
 	size_t subprotocol_count;
 	struct ws_tls_context *tls;    /* held; NULL: in the clear */
 	const char *tls_host;          /* the name or address that the certificate must have */
+	unsigned tls_port;             /* of the server, not of a proxy before it */
 	uint32_t timeout;              /* ms for all of it */
 	size_t max_body;               /* of a refusal: so much of it is kept */
 };
@@ -53,7 +54,7 @@ struct ws_client {
 	struct ws_connection *connection;  /* NULL: there is none, or it is over */
 	struct ws_tunnel *tunnel;          /* NULL: there is no proxy, or it has opened its tunnel */
 	const struct ws_client_handler *handler;
-	struct ws_client_options options;  /* of it, subprotocols, tls, max_body and timeout are used */
+	struct ws_client_options options;  /* of it, subprotocols, tls, tls_port, max_body and timeout are used */
 	struct ws_timer timer;             /* until TCP is there; then the connection's deadline counts */
 	struct ws_deferred work;           /* on_failed */
 	uint64_t deadline;                 /* ms */

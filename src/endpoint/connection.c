@@ -193,7 +193,7 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 	ws_session_init(&c->session, endpoint->pool, role, endpoint->options.max_message);
 	ws_timer_init(&c->timer, on_timer);
 	if (ws_transport_init(&c->transport, endpoint->loop, fd, &handler) != 0 ||
-	    (endpoint->tls && ws_transport_secure(&c->transport, endpoint->tls, NULL) != 0)) {
+	    (endpoint->tls && ws_transport_secure(&c->transport, endpoint->tls, NULL, 0) != 0)) {
 		connection_free(c);
 		return NULL;
 	}

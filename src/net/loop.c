@@ -106,6 +106,7 @@ void ws_loop_free(struct ws_loop *loop)
 	chunks_free(loop->parked);
 	free(loop->receive_buffer);
 	free(loop->plain_buffer);
+	ws_tls_sessions_free(loop->tls_sessions);
 	free(loop);
 	errno = saved;
 }
@@ -235,6 +236,13 @@ uint8_t *ws_loop_plain_buffer(struct ws_loop *loop)
 	if (loop->plain_buffer == NULL)
 		loop->plain_buffer = malloc(WS_LOOP_PLAIN_SIZE);
 	return loop->plain_buffer;
+}
+
+struct ws_tls_sessions *ws_loop_tls_sessions(struct ws_loop *loop)
+{
+	if (loop->tls_sessions == NULL)
+		loop->tls_sessions = ws_tls_sessions_new();
+	return loop->tls_sessions;
 }
 
 uint8_t *ws_loop_receive_buffer(struct ws_loop *loop)

@@ -7,6 +7,7 @@
 
 #include "net/loop.h"
 #include "net/timer.h"
+#include "net/tls.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -60,12 +61,16 @@ struct ws_loop {
 	unsigned pooled;
 	uint8_t *receive_buffer;
 	uint8_t *plain_buffer; /* NULL: no TLS yet */
+	struct ws_tls_sessions *tls_sessions; /* NULL: no client's TLS yet */
 	struct evdns_base *dns;      /* NULL: nobody asks */
 	size_t dns_awaited;          /* answers that somebody waits for */
 	size_t dns_queries;          /* those, and the canceled ones, of which evdns still has to call back */
 	const char *resolv_conf, *hosts_file;
 	struct ws_wheel wheel;
 };
+
+/* The sessions of all clients; made when they are first asked for. NULL: no memory. */
+struct ws_tls_sessions *ws_loop_tls_sessions(struct ws_loop *loop);
 
 /* An empty chunk of at least size bytes, or NULL: out of memory. */
 struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size);

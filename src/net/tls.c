@@ -121,7 +121,28 @@ static bool set_host(SSL *ssl, const char *host)
 	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
 }
 
-static bool start(struct ws_tls *tls, const char *host)
+int ws_tls_on_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct ws_tls *tls = SSL_get_app_data(ssl);
+	if (tls->sessions)
+		ws_tls_sessions_put(tls->sessions, tls->session_key, session);
+	return tls->sessions != NULL;
+}
+
+/* It is no harm if it fails: the handshake is a full one then. */
+static void resume(struct ws_tls *tls, const struct ws_tls_peer *peer)
+{
+	if (!peer->sessions || !ws_tls_session_key(tls->context, peer->host, peer->port, tls->session_key))
+		return;
+	tls->sessions = peer->sessions;
+	SSL_SESSION *session = ws_tls_sessions_take(tls->sessions, tls->session_key);
+	if (session)
+		SSL_set_session(tls->ssl, session);
+	SSL_SESSION_free(session);
+	ERR_clear_error();
+}
+
+static bool start(struct ws_tls *tls, const struct ws_tls_peer *peer)
 {
 	BIO *bio = BIO_new(tls->context->bio);
 	if (!bio)
@@ -134,13 +155,15 @@ static bool start(struct ws_tls *tls, const char *host)
 		return true;
 	}
 	SSL_set_connect_state(tls->ssl);
-	if (!set_host(tls->ssl, host))
+	if (!set_host(tls->ssl, peer->host) || SSL_set_app_data(tls->ssl, tls) != 1)
 		return false;
+	resume(tls, peer);
 	SSL_do_handshake(tls->ssl); /* puts out the ClientHello, and waits */
 	return true;
 }
 
-struct ws_tls *ws_tls_new(struct ws_tls_context *context, const char *host, ws_tls_output *output, void *arg)
+struct ws_tls *ws_tls_new(struct ws_tls_context *context, const struct ws_tls_peer *peer, ws_tls_output *output,
+                          void *arg)
 {
 	struct ws_tls *tls = calloc(1, sizeof *tls);
 	if (!tls)
@@ -151,7 +174,7 @@ struct ws_tls *ws_tls_new(struct ws_tls_context *context, const char *host, ws_t
 	tls->output = output;
 	tls->arg = arg;
 	tls->ssl = SSL_new(context->ssl);
-	if (!tls->ssl || !start(tls, host)) {
+	if (!tls->ssl || !start(tls, peer)) {
 		ws_tls_free(tls);
 		return NULL;
 	}
@@ -160,12 +183,17 @@ struct ws_tls *ws_tls_new(struct ws_tls_context *context, const char *host, ws_t
 
 void ws_tls_stop(struct ws_tls *tls)
 {
+	if (tls->sessions && !SSL_is_init_finished(tls->ssl))
+		ws_tls_sessions_forget(tls->sessions, tls->session_key); /* the server may have left because of it */
+	if (tls->ssl && !tls->failed)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN); /* RFC 5246 section 7.2.1: a line that is cut spoils no session */
 	SSL_free(tls->ssl);
 	free(tls->waiting);
 	ws_tls_context_release(tls->context);
 	tls->ssl = NULL;
 	tls->waiting = NULL;
 	tls->context = NULL;
+	tls->sessions = NULL;
 }
 
 void ws_tls_free(struct ws_tls *tls)

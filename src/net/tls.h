@@ -38,13 +38,33 @@ void ws_tls_context_hold(struct ws_tls_context *context);
 /* NULL is allowed. */
 void ws_tls_context_release(struct ws_tls_context *context);
 
+/*
+ * What servers have given to clients to come back with (RFC 8446 section 2.2), the latest of each. One is used only for
+ * the same host and port, by a context that trusts, shows and asks for the same.
+ */
+struct ws_tls_sessions;
+
+/* NULL: out of memory. */
+struct ws_tls_sessions *ws_tls_sessions_new(void);
+
+/* NULL is allowed. */
+void ws_tls_sessions_free(struct ws_tls_sessions *sessions);
+
+/* Whom a client talks to. */
+struct ws_tls_peer {
+	const char *host;                 /* a name or a numeric address, which its certificate must have */
+	unsigned port;
+	struct ws_tls_sessions *sessions; /* outlives the connection; NULL: nothing is resumed */
+};
+
 struct ws_tls;
 
 /* Takes the bytes that are to go out, all of them; false: out of memory. */
 typedef bool ws_tls_output(void *arg, const void *data, size_t len);
 
-/* host: whom a client wants to talk to (a name or a numeric address); a server: NULL. NULL: out of memory. */
-struct ws_tls *ws_tls_new(struct ws_tls_context *context, const char *host, ws_tls_output *output, void *arg);
+/* peer: of a client; a server's is not looked at. NULL: out of memory. */
+struct ws_tls *ws_tls_new(struct ws_tls_context *context, const struct ws_tls_peer *peer, ws_tls_output *output,
+                          void *arg);
 
 /* Lets everything go but what ws_tls_why tells. No other call may follow. */
 void ws_tls_stop(struct ws_tls *tls);

@@ -240,6 +240,34 @@ static bool set_trust(SSL_CTX *ssl, STACK_OF(X509) *ca, const struct ws_tls_conf
 
 /* ---- contexts */
 
+/* Each piece has its mark in front, so that no two lists of pieces look alike. */
+static bool digest_piece(EVP_MD_CTX *digest, char mark, const void *piece, size_t len)
+{
+	return EVP_DigestUpdate(digest, &mark, 1) == 1 && EVP_DigestUpdate(digest, piece, len) == 1;
+}
+
+static bool digest_cert(EVP_MD_CTX *digest, char mark, const X509 *cert)
+{
+	unsigned char bytes[WS_TLS_DIGEST];
+	return X509_digest(cert, EVP_sha256(), bytes, NULL) == 1 && digest_piece(digest, mark, bytes, sizeof bytes);
+}
+
+/* Whoever must not resume another's sessions differs in one of these. */
+static bool set_digest(struct ws_tls_context *context, const struct identity *own, STACK_OF(X509) *ca,
+                       const struct ws_tls_config *config)
+{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+	          digest_piece(digest, config->verify ? 'v' : 'n', NULL, 0) &&
+	          (!own->leaf || digest_cert(digest, 'o', own->leaf));
+	for (int i = 0; ok && i < sk_X509_num(ca); i++)
+		ok = digest_cert(digest, 'c', sk_X509_value(ca, i));
+	ok = ok && digest_piece(digest, 'p', context->protocols, context->protocols_len) &&
+	     EVP_DigestFinal_ex(digest, context->digest, NULL) == 1;
+	EVP_MD_CTX_free(digest);
+	return ok;
+}
+
 static void set_server_rules(struct ws_tls_context *context)
 {
 	SSL_CTX *ssl = context->ssl;
@@ -255,6 +283,8 @@ static void set_server_rules(struct ws_tls_context *context)
 static bool set_client_rules(struct ws_tls_context *context)
 {
 	SSL_CTX *ssl = context->ssl;
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ssl, ws_tls_on_session);
 	X509_VERIFY_PARAM_set_hostflags(SSL_CTX_get0_param(ssl),
 	                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return SSL_CTX_set_alpn_protos(ssl, context->protocols, context->protocols_len) == 0;
@@ -285,7 +315,7 @@ static bool use_config(struct ws_tls_context *context, const struct ws_tls_confi
 	STACK_OF(X509) *ca = config->ca ? read_certs(&source, why) : NULL;
 	bool ok = (ca || !config->ca) && identity_read(&own, &config->own, why) && set_rules(context, config) &&
 	          set_trust(context->ssl, ca, config) && set_own(context->ssl, &own, config, why) &&
-	          set_named(context, config, why);
+	          set_named(context, config, why) && set_digest(context, &own, ca, config);
 	identity_clear(&own);
 	free_certs(ca);
 	ERR_clear_error();

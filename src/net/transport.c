@@ -479,9 +479,10 @@ static bool secure_output(void *arg, const void *data, size_t len)
 	return true;
 }
 
-int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host)
+int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host, unsigned port)
 {
-	t->tls = ws_tls_new(context, host, secure_output, t);
+	const struct ws_tls_peer peer = {host, port, host != NULL ? ws_loop_tls_sessions(t->loop) : NULL};
+	t->tls = ws_tls_new(context, &peer, secure_output, t);
 	transport_settle(t);
 	return t->tls != NULL ? 0 : WS_ERROR_MEMORY;
 }

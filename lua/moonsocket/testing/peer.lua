@@ -6,6 +6,7 @@ local frame = require "moonsocket.testing.frame"
 local headers = require "moonsocket.headers"
 local options = require "moonsocket.options"
 local settings = require "moonsocket.testing.settings"
+local tls = require "moonsocket.tls"
 local url = require "moonsocket.url"
 local moonsocket = require "moonsocket"
 
@@ -228,23 +229,13 @@ local function shake_hands(self, deadline)
   return true
 end
 
--- Of the option tls, for wss://. The one without the option is kept: it is made of nothing that could change.
-local default_context
-
-local function context_of(given)
-  if given == rows.tls[1] and default_context then return default_context end
-  local ok, context, why = pcall(core.tls, given, false)
-  if not ok then error("peer: " .. context, 4) end
-  if not context then error("peer: cannot use the option tls: " .. why, 4) end
-  if given == rows.tls[1] then default_context = context end
-  return context
-end
-
--- Connected, but nothing has been said; nil and why not. Raises at level 3.
+-- Connected, but nothing has been said; nil and why not.
 local function connect(target, given)
   local stream_options = { host = target.host, port = target.port or 0, path = target.path, timeout = settings.timeout }
   if target.scheme == "wss" then
-    stream_options.context = context_of(given.tls)
+    local context, wrong = tls.client(given.tls)
+    if not context then return nil, wrong end
+    stream_options.context = context
     stream_options.server_name = given.tls.server_name or target.host
   end
   local stream, why = core.stream(stream_options)
