@@ -117,6 +117,12 @@ describe("a peer connects", function()
     end
   end)
 
+  it("or tells that a file of the option tls cannot be read", function()
+    local peer, why = testing.peer("wss://localhost", { tls = { ca = "/nowhere" } })
+    assert.is_nil(peer)
+    assert.matches("^cannot use the option tls: .*/nowhere", why)
+  end)
+
   it("or tells that nobody is there, or answers in time", function()
     kit.run(function()
       local listener = raw_server.listen()

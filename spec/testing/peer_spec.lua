@@ -403,9 +403,6 @@ describe("a mistake in a call of the peer is an error at the caller's line:", fu
       testing.peer("ws://localhost", { handshake = "no" })
     end },
     { "peer: option 'tls': unknown field 'c': ", function() testing.peer("wss://localhost", { tls = { c = "" } }) end },
-    { "peer: cannot use the option tls: ", function()
-      testing.peer("wss://localhost", { tls = { ca = "/nowhere" } })
-    end },
     { "peer: there are both a header 'Authorization' and a user in the URL", function()
       testing.peer("ws://ann@localhost", { headers = { Authorization = "none" } })
     end },

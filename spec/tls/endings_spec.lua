@@ -310,7 +310,7 @@ local breaks = {
   { "RST", function(p) p:reset() end, RESET },
   { "silence", function() end, "within 0.05 s" },
   { "an alert", function(p) p:send_raw "\x15\x03\x03\0\2\2\40" end, "TLS failed: .*handshake failure", first = true },
-  { "plain HTTP", function(p) p:send_raw "HTTP/1.1 400 Bad Request\r\n\r\n" end, "TLS failed: wrong version number",
+  { "plain HTTP", function(p) p:send_raw "HTTP/1.1 400 Bad Request\r\n\r\n" end, "the server does not speak TLS there",
     first = true },
 }
 
