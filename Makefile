@@ -27,7 +27,7 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 C_FLAGS   = -std=gnu11 -Isrc -MMD -MP
-LIBRARIES = -lwslay -levent_extra -levent_core -lssl -lcrypto
+LIBRARIES = -lwslay -levent_extra -levent_core -lssl -lcrypto -lz
 
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(filter -j%,$(MAKEFLAGS)),)

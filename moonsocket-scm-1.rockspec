@@ -26,6 +26,7 @@ external_dependencies = {
   LIBEVENT_EXTRA = { header = "event2/dns.h", library = "event_extra" },
   OPENSSL = { header = "openssl/evp.h", library = "crypto" },
   OPENSSL_SSL = { header = "openssl/ssl.h", library = "ssl" },
+  ZLIB = { header = "zlib.h", library = "z" },
 }
 
 build = {
@@ -93,6 +94,8 @@ build = {
         "src/protocol/chunked.c",
         "src/protocol/closing.c",
         "src/protocol/code.c",
+        "src/protocol/deflate.c",
+        "src/protocol/extension.c",
         "src/protocol/frame.c",
         "src/protocol/handshake.c",
         "src/protocol/handshake_client.c",
@@ -112,6 +115,7 @@ build = {
         "$(LIBEVENT_EXTRA_INCDIR)",
         "$(OPENSSL_INCDIR)",
         "$(OPENSSL_SSL_INCDIR)",
+        "$(ZLIB_INCDIR)",
       },
       libdirs = {
         "$(WSLAY_LIBDIR)",
@@ -119,8 +123,9 @@ build = {
         "$(LIBEVENT_EXTRA_LIBDIR)",
         "$(OPENSSL_LIBDIR)",
         "$(OPENSSL_SSL_LIBDIR)",
+        "$(ZLIB_LIBDIR)",
       },
-      libraries = { "wslay", "event_extra", "event_core", "ssl", "crypto" },
+      libraries = { "wslay", "event_extra", "event_core", "ssl", "crypto", "z" },
     },
   },
 }

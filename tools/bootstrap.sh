@@ -15,6 +15,7 @@ table() {
 	build       header:wslay/wslay.h  libwslay-dev  wslay-devel    wslay-dev      wslay          wslay
 	build       header:event2/event.h libevent-dev  libevent-devel libevent-dev   libevent       libevent
 	build       header:openssl/evp.h  libssl-dev    openssl-devel  openssl-dev    openssl        openssl@3
+	build       header:zlib.h         zlib1g-dev    zlib-devel     zlib-dev       zlib           zlib
 	demo        lua:socket            lua-socket    rock:luasocket rock:luasocket rock:luasocket rock:luasocket
 	test        lua:socket            lua-socket    rock:luasocket rock:luasocket rock:luasocket rock:luasocket
 	test        lua:cjson             lua-cjson     rock:lua-cjson rock:lua-cjson rock:lua-cjson rock:lua-cjson
@@ -44,7 +45,8 @@ has() {
 	run:*) PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null ;;
 	header:*)
 		for dir in /usr/include /usr/include/lua5.4 /usr/local/include /usr/local/include/lua \
-			/opt/homebrew/include /opt/homebrew/include/lua /opt/homebrew/opt/openssl@3/include; do
+			/opt/homebrew/include /opt/homebrew/include/lua /opt/homebrew/opt/openssl@3/include \
+			/opt/homebrew/opt/zlib/include; do
 			[ ! -e "$dir/$name" ] || return 0
 		done
 		return 1 ;;
