@@ -143,7 +143,7 @@ build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
 
 # What the specs need and Lua cannot do.
 build/spec/%.so: build/spec/spec/support/%.o
-	@$(CC) -shared -pthread -o $@ $< -lssl -lcrypto
+	@$(CC) -shared -pthread -o $@ $< -lssl -lcrypto -lz
 
 build/bench/load: build/bench/bench/load.o
 	@$(CC) -o $@ $^

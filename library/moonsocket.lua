@@ -192,11 +192,34 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field key? string its key
 ---@field alpn? string[] (default { "http/1.1" }) protocols that are offered
 
+---How messages are compressed (RFC 7692 section 7.1). "Takeover" lets a message refer to those before it, which makes
+---many small ones that resemble each other much smaller, and takes memory as long as the connection lives.
+---@class moonsocket.Compression
+---
+---(default 1) From 1, the fastest, to 9, the smallest.
+---@field level? integer
+---
+---(default 1024) Bytes. A shorter message is sent as it is.
+---@field threshold? integer
+---
+---(default true) What the server sends is compressed without takeover. A client insists on it.
+---@field server_no_context_takeover? boolean
+---
+---(default true) What the client sends is. A server insists on it.
+---@field client_no_context_takeover? boolean
+---
+---(default 15) How far back a message from the server may refer: 8, for 256 bytes, to 15, for 32 KiB.
+---@field server_max_window_bits? integer
+---
+---(default 15) The same for the client's. With less than 15 a server agrees on compression only with those clients that
+---can be asked for it.
+---@field client_max_window_bits? integer
+
 ---Of every connection, whoever began it.
 ---@class moonsocket.ConnectionOptions
 ---
----(default 1048576) Bytes of a message. One that is longer fails the connection with 1009, as soon as its length is
----announced: what a peer can make us keep has a limit.
+---(default 1048576) Bytes of a message, inflated if it was compressed. One that is longer fails the connection with
+---1009, as soon as its length is announced: what a peer can make us keep has a limit.
 ---@field max_message? integer
 ---
 ---(default 1048576) Bytes that may wait to be sent to one peer, for the same reason. A message that finds nothing
@@ -226,6 +249,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 8192) Bytes of the head of the opening handshake that comes in. A longer one, or one of more than 64
 ---headers, is refused: a request with 431.
 ---@field max_head? integer
+---
+---(default false) Messages are compressed (permessage-deflate, RFC 7692) if the peer wants that, too: ws.extensions
+---says so. true: with the defaults of moonsocket.Compression, which take no memory per connection. docs/compression.md
+---says when it is worth while, and when it is dangerous.
+---@field compression? boolean|moonsocket.Compression
 ---
 ---(default none) Subprotocols that we speak. The server chooses the first one of the client's list that is also among
 ---its own: ws.subprotocol.
@@ -332,7 +360,7 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field state "connecting"|"open"|"closing"|"closed"
 ---@field request moonsocket.Request
 ---@field subprotocol string? the one that was agreed on
----@field extensions string always "": there are none yet
+---@field extensions string what was agreed on: "permessage-deflate; server_no_context_takeover"; "": nothing
 ---@field buffered integer bytes that wait to be sent
 ---@field rtt number? seconds that the latest ping took to be answered; nil before the first
 ---@field close_code integer? what on_close is told, once it is closed

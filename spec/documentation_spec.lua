@@ -426,6 +426,15 @@ describe("the API reference", function()
     end)
   end
 
+  it("has the fields of the option compression with their defaults", function()
+    local checked = options.check("serve", { compression = true }, options.server, 2).compression
+    local fields = class "moonsocket.Compression".fields
+    assert.same(sorted_keys(checked), sorted_keys(fields))
+    for name, value in pairs(checked) do
+      assert.equal(tostring(value), fields[name]:match "%(default ([^):]+)", name)
+    end
+  end)
+
   it("has the callbacks of a table", function()
     local names = {}
     for name in read "lua/moonsocket.lua":match "\nlocal slots = {(.-)}":gmatch '"(%l+)"' do names[name] = true end

@@ -20,6 +20,14 @@ local function bytes(minimum) return at_least(minimum, "integer", "bytes, ") end
 local function seconds(minimum) return at_least(minimum, "number", "seconds, ") end
 local function count(minimum) return at_least(minimum, "integer", "") end
 
+local function between(first, last)
+  return function(value)
+    if math.type(value) ~= "integer" or value < first or value > last then
+      return ("an integer from %d to %d expected, got %s"):format(first, last, tostring(value))
+    end
+  end
+end
+
 local function one_of(...)
   local allowed = { ... }
   return function(value)
@@ -161,12 +169,35 @@ local function proxy_url(value)
   return wrong
 end
 
--- name -> { default, check }; check returns what is wrong, or nil. These are every connection's.
+-- compression = true means these defaults (RFC 7692 section 7.1). No takeover: no memory per connection.
+local compression_rows = {
+  level = { 1, between(1, 9) },
+  threshold = { 1 * KiB, bytes(1) },
+  server_no_context_takeover = { true, boolean },
+  client_no_context_takeover = { true, boolean },
+  server_max_window_bits = { 15, between(8, 15) },
+  client_max_window_bits = { 15, between(8, 15) },
+}
+
+local fill
+
+local function compression(value)
+  if type(value) == "boolean" then return nil end
+  if type(value) ~= "table" then return "true, false or a table { level =, ... } expected, got " .. tostring(value) end
+  local _, wrong = fill(value, compression_rows)
+  return wrong
+end
+
+local function whole_compression(value) return value and fill(value == true and {} or value, compression_rows) end
+
+-- name -> { default, check, whole }; check returns what is wrong, or nil; whole, if any, makes of the value what the
+-- core takes. These are every connection's.
 local connection = {
   max_message = { 1 * MiB, bytes(1) },
   max_buffered = { 1 * MiB, bytes(1) },
   on_overflow = { "close", one_of("close", "drop", "wait") },
   max_head = { 8 * KiB, bytes(256) },
+  compression = { false, compression, whole_compression },
   ping_interval = { 20, seconds(0) },
   pong_timeout = { 20, seconds(0) },
   send_timeout = { 20, seconds(0) },
@@ -251,24 +282,29 @@ function options.names(rows)
   return names
 end
 
+-- A new table of what is given and, for the rest, the defaults; or nil and what is wrong.
+function fill(given, rows)
+  local filled = {}
+  for name, row in pairs(rows) do filled[name] = row[1] end
+  for name, value in pairs(given) do
+    local row = rows[name]
+    if not row then return nil, ("unknown option '%s': %s"):format(name, options.hint(name, options.names(rows))) end
+    local wrong = row[2](value)
+    if wrong then return nil, ("option '%s': %s"):format(name, wrong) end
+    filled[name] = row[3] and row[3](value) or value
+  end
+  return filled
+end
+
 --- Checks what the user gave to a function of that name and fills in the defaults.
 -- @return a new table; raises at the level, as error does, where something is wrong
 function options.check(what, given, rows, level)
-  local checked = {}
-  for name, row in pairs(rows) do checked[name] = row[1] end
   if given ~= nil and type(given) ~= "table" then
     error(("%s: a table of options expected, got a %s"):format(what, type(given)), level)
   end
-  for name, value in pairs(given or {}) do
-    local row = rows[name]
-    if not row then
-      error(("%s: unknown option '%s': %s"):format(what, name, options.hint(name, options.names(rows))), level)
-    end
-    local wrong = row[2](value)
-    if wrong then error(("%s: option '%s': %s"):format(what, name, wrong), level) end
-    checked[name] = value
-  end
-  return checked
+  local filled, wrong = fill(given or {}, rows)
+  if not filled then error(("%s: %s"):format(what, wrong), level) end
+  return filled
 end
 
 return options

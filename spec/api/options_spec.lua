@@ -30,6 +30,10 @@ local OPTIONS = {
   max_connections = { { 0, 1 }, { -1, 0.5, "1" }, "an integer of 0 or more expected" },
   max_message = { { 1, math.maxinteger }, { 0, -1, 1.5, 1e300, "1k" }, "an integer of bytes, 1 or more expected" },
   max_buffered = { { 1, math.maxinteger }, { 0, 0.5, math.huge, "1k" }, "an integer of bytes, 1 or more expected" },
+  compression = {
+    { true, false, {}, { level = 9, threshold = 1, server_no_context_takeover = false, client_max_window_bits = 8 } },
+    { 1, "true", print }, "true, false or a table { level =, ... } expected",
+  },
   max_head = { { 256, 65536 }, { 0, 255, 1000.5, "8k" }, "an integer of bytes, 256 or more expected" },
 }
 for name, minimum in pairs {
@@ -64,6 +68,24 @@ describe("the option", function()
   it("origins is a list of strings that is not empty", function()
     refuses("origins", {}, "the list is empty")
     refuses("origins", { true }, "entry 1 is not a string but a boolean")
+  end)
+
+  it("compression is checked field by field", function()
+    for _, bits in ipairs { "server_max_window_bits", "client_max_window_bits" } do
+      for _, wrong in ipairs { 7, 16, 9.5, "9", true } do
+        refuses("compression", { [bits] = wrong },
+          ("option '%s': an integer from 8 to 15 expected, got %s"):format(bits, wrong))
+      end
+    end
+    for _, wrong in ipairs { 0, 10, 1.5, "1" } do
+      refuses("compression", { level = wrong }, "option 'level': an integer from 1 to 9 expected, got " .. wrong)
+    end
+    refuses("compression", { threshold = 0 }, "option 'threshold': an integer of bytes, 1 or more expected, got 0")
+    refuses("compression", { server_no_context_takeover = 1 },
+      "option 'server_no_context_takeover': a boolean expected")
+    refuses("compression", { windowBits = 9 }, "unknown option 'windowBits': there are client_max_window_bits, ")
+    refuses("compression", { server_no_takeover = true }, "unknown option 'server_no_takeover'")
+    refuses("compression", { levle = 1 }, "unknown option 'levle': is 'level' meant?")
   end)
 
   it("with a misspelled name is refused, with the name that is meant", function()

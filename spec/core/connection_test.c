@@ -79,8 +79,8 @@ static void test_late_accept(void)
 	scene_accept(&scene);
 	scene_turns(&scene);
 	expect("request opened message(early)");
-	CHECK(ws_connection_accept(scene.c, (struct ws_slice){ scene.key, 24 }, (struct ws_slice){ NULL, 0 }) ==
-	      WS_ERROR_CLOSED);
+	CHECK(ws_connection_accept(scene.c, (struct ws_slice){ scene.key, 24 }, (struct ws_slice){ NULL, 0 },
+	                           &(struct ws_deflate_parameters){ .agreed = false }) == WS_ERROR_CLOSED);
 	end_politely();
 	CHECK(scene_count(&scene, "close(") == 1);
 }

@@ -25,6 +25,7 @@ static const struct {
 };
 
 static struct ws_frame_pool pool;
+static bool deflate; /* whether compression has been agreed on */
 
 static uint8_t payload_byte(uint64_t at)
 {
@@ -109,7 +110,7 @@ static void read_on(struct seen *s, struct ws_frame_reader **reader, enum ws_rol
 		const size_t before = len;
 		uint8_t *const at = data;
 		struct ws_piece piece;
-		s->result = ws_frame_read(&pool, reader, role, &data, &len, &s->frame, &piece);
+		s->result = ws_frame_read(&pool, reader, role, deflate, &data, &len, &s->frame, &piece);
 		s->used += before - len;
 		s->why = piece.why;
 		s->wrong |= len >= before || data != at + (before - len) || (s->result == WS_AGAIN && len > 0);
@@ -153,6 +154,7 @@ static void check_whole(const struct seen *s, unsigned first, uint64_t length, s
 	CHECK(s->frame.opcode == (first & 0x0F));
 	CHECK(s->frame.fin == (first >= 0x80));
 	CHECK(s->frame.length == length);
+	CHECK(s->frame.compressed == ((first & WS_RSV1) != 0));
 }
 
 /* That the frame is refused at a certain byte, however it is cut. */
@@ -229,7 +231,7 @@ static void test_unmasking(void)
 			read_on(&s, &reader, WS_SERVER, bytes, 6 + cut);
 			uint8_t *data = unit_guard_start(bytes + 6 + cut, length - cut);
 			size_t len = size - 6 - cut;
-			CHECK(ws_frame_read(&pool, &reader, WS_SERVER, &data, &len, &frame, &piece) == 0);
+			CHECK(ws_frame_read(&pool, &reader, WS_SERVER, false, &data, &len, &frame, &piece) == 0);
 			CHECK(piece.data == unit_room() && piece.len == length - cut && piece.last && !piece.first);
 			for (size_t i = 0; i < piece.len; i++)
 				CHECK(piece.data[i] == payload_byte(cut + i));
@@ -282,10 +284,10 @@ static void test_empty(void)
 			struct ws_frame_reader *reader = NULL;
 			uint8_t *data = bytes;
 			unit_row("role %zu opcode %x", r, opcodes[o]);
-			CHECK(ws_frame_read(&pool, &reader, roles[r], &data, &len, &frame, &piece) == 0);
+			CHECK(ws_frame_read(&pool, &reader, roles[r], false, &data, &len, &frame, &piece) == 0);
 			CHECK(piece.first && piece.last && piece.len == 0 && len == 0 && reader == NULL);
 			CHECK(frame.opcode == opcodes[o] && frame.fin && frame.length == 0 && frame.received == 0);
-			CHECK(ws_frame_read(&pool, &reader, roles[r], &data, &len, &frame, &piece) == WS_AGAIN);
+			CHECK(ws_frame_read(&pool, &reader, roles[r], false, &data, &len, &frame, &piece) == WS_AGAIN);
 			CHECK(reader == NULL); /* nothing came, so nothing is held */
 		}
 	ws_frame_pool_clear(&pool);
@@ -333,7 +335,7 @@ static void test_many(void)
 	size_t len = size;
 	for (size_t i = 0; i < 40; i++) {
 		unit_row("frame %zu", i);
-		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, &data, &len, &frame, &piece) == 0);
+		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, false, &data, &len, &frame, &piece) == 0);
 		CHECK(data == input + starts[i + 1] && len == size - starts[i + 1]);
 		CHECK(frame.opcode == opcodes[i % COUNT(opcodes)] && piece.first && piece.last);
 		CHECK(piece.data + piece.len == data);
@@ -361,9 +363,9 @@ static void test_next_frame(void)
 		read_on(&s, &reader, WS_SERVER, bytes, cut);
 		uint8_t *data = unit_guard_end(bytes + cut, size - cut);
 		size_t len = size - cut;
-		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, &data, &len, &frame, &piece) == 0);
+		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, false, &data, &len, &frame, &piece) == 0);
 		CHECK(piece.last && frame.received == 50 && piece.len == 50 - s.received && len == size - first);
-		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, &data, &len, &frame, &piece) == 0);
+		CHECK(ws_frame_read(&pool, &reader, WS_SERVER, false, &data, &len, &frame, &piece) == 0);
 		CHECK(piece.first && piece.last && frame.received == 20 && piece.len == 20 && len == 0);
 		CHECK(piece.data[0] == payload_byte(0) && piece.data[19] == payload_byte(19));
 	}
@@ -381,8 +383,30 @@ static void test_reserved_bits(void)
 			for (size_t o = 0; o < COUNT(opcodes); o++) {
 				const size_t size = frame_write(bytes, 0x80 | bits | opcodes[o], SHORT, roles[r] == WS_SERVER, 3);
 				unit_row("role %zu first byte %02x", r, bytes[0]);
-				check_refused(roles[r], bytes, size, 2, "reserved bit");
+				check_refused(roles[r], bytes, size, 2, "no extension was agreed on");
 			}
+	ws_frame_pool_clear(&pool);
+}
+
+/* RFC 7692 section 6: RSV1 alone, on the first frame of a message. */
+static void test_compressed(void)
+{
+	uint8_t bytes[32];
+
+	deflate = true;
+	for (unsigned bits = 0; bits <= 0x70; bits += 0x10)
+		for (size_t r = 0; r < COUNT(roles); r++)
+			for (size_t o = 0; o < COUNT(opcodes); o++)
+				for (unsigned fin = opcodes[o] < WS_CLOSE ? 0 : 0x80; fin <= 0x80; fin += 0x80) {
+					const unsigned first = fin | bits | opcodes[o];
+					const size_t size = frame_write(bytes, first, SHORT, roles[r] == WS_SERVER, 3);
+					unit_row("role %zu first byte %02x", r, bytes[0]);
+					if (bits == 0 || (bits == 0x40 && (opcodes[o] == WS_TEXT || opcodes[o] == WS_BINARY)))
+						check_form(roles[r], first, SHORT, 3);
+					else
+						check_refused(roles[r], bytes, size, 2, "not on a message's first frame");
+				}
+	deflate = false;
 	ws_frame_pool_clear(&pool);
 }
 
@@ -567,7 +591,7 @@ static void check_head(unsigned opcode, unsigned fin, uint64_t length, bool mask
 	memset(got, 0xEE, sizeof got);
 	const size_t size = head_write(expected, fin << 7 | opcode, form, masked, length);
 	unit_row("opcode %x fin %u length %llu masked %d", opcode, fin, (unsigned long long)length, masked);
-	CHECK(ws_frame_head(&pool, got, (enum ws_opcode)opcode, fin, (size_t)length, masked ? key : NULL) == (int)size);
+	CHECK(ws_frame_head(&pool, got, opcode, fin, (size_t)length, masked ? key : NULL) == (int)size);
 	CHECK(memcmp(got, expected, sizeof got) == 0);
 }
 
@@ -584,6 +608,7 @@ static void test_heads(void)
 					if (opcodes[o] >= WS_CLOSE && (sizes[i] > WS_CONTROL_PAYLOAD || !fin))
 						continue;
 					check_head(opcodes[o], fin, sizes[i], round % 2);
+					check_head(opcodes[o] | WS_RSV1, fin, sizes[i], round % 2);
 				}
 	ws_frame_pool_clear(&pool);
 	CHECK(pool.writer == NULL);
@@ -599,6 +624,7 @@ UNIT_MAIN(
 	{ "many frames in one buffer, one at a time", test_many },
 	{ "the next frame's bytes are left alone, wherever a piece begins", test_next_frame },
 	{ "reserved bits are refused", test_reserved_bits },
+	{ "only RSV1 on a message's first frame is not, where compression was agreed on", test_compressed },
 	{ "reserved opcodes are refused", test_reserved_opcodes },
 	{ "the wrong masking for the role is refused", test_masks },
 	{ "fragmented and long control frames are refused", test_control_rules },

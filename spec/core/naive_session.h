@@ -1,6 +1,6 @@
 /*
- * A peer's bytes read the slow way, the whole stream at once, rule by rule as RFC 6455 has them: what sessions are
- * measured by. And a session fed as a connection feeds it. Both keep a log of what they tell.
+ * A peer's bytes read the slow way, the whole stream at once, rule by rule as RFC 6455 and 7692 have them: what sessions
+ * are measured by. And a session fed as a connection feeds it. Both keep a log of what they tell.
  */
 #ifndef NAIVE_SESSION_H
 #define NAIVE_SESSION_H
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "naive_inflate.h"
 #include "naive_utf8.h"
 #include "protocol/session.h"
 
@@ -40,15 +41,23 @@ static inline void log_add(struct log *log, const char *what, unsigned code, con
 
 /* ---- the naive reader */
 
+/* A session's: whose it is, and what was agreed on. */
+struct rules {
+	enum ws_role role;
+	size_t max_message; /* a compressed one: with room in memory */
+	struct ws_deflate_parameters agreed; /* windows of 32 KiB */
+};
+
 /* Messages are told of whose last byte is at from <= position < to. */
 struct naive {
 	struct log *log;
-	enum ws_role role;
-	size_t max_message;
+	const struct rules *rules;
 	size_t from, to;
 	uint8_t *message; /* so far; with room for all that the stream can hold */
 	size_t len;
 	unsigned opcode;  /* of the message under way; 0: none */
+	bool compressed;  /* it is */
+	struct naive_inflater inflater;
 };
 
 static inline bool naive_fails(struct naive *n, unsigned code)
@@ -72,34 +81,65 @@ static inline bool naive_close(struct naive *n, const uint8_t *payload, size_t l
 	return false;
 }
 
+static inline void naive_tell(struct naive *n, const uint8_t *message, size_t len, size_t end)
+{
+	if (end > n->from && end <= n->to)
+		log_add(n->log, "message", n->opcode, message, len);
+	n->opcode = 0;
+	n->len = 0;
+}
+
+/* RFC 7692 section 7.2.2. The limit ends the inflating; what comes up to there must be right. */
+static inline bool naive_compressed(struct naive *n, bool last, bool whole, size_t end)
+{
+	struct naive_inflater *i = &n->inflater;
+	const uint8_t *message = i->bytes + i->before;
+
+	naive_inflate(i, n->message, n->len, last);
+	const enum verdict verdict = n->opcode == WS_TEXT ? naive_utf8(message, i->len) : WHOLE;
+	if (verdict == BAD)
+		return naive_fails(n, 1007);
+	if (i->len > n->rules->max_message)
+		return naive_fails(n, 1009);
+	if (i->broken || (verdict == CUT && last))
+		return naive_fails(n, 1007);
+	if (!last)
+		return whole;
+	naive_tell(n, message, i->len, end);
+	const struct ws_deflate_parameters *agreed = &n->rules->agreed;
+	if (!(n->rules->role == WS_SERVER ? agreed->client_no_context_takeover : agreed->server_no_context_takeover))
+		naive_keep(i);
+	return true;
+}
+
 /* What there is of a data frame's payload, which ends before position end if the frame is whole. */
 static inline bool naive_data(struct naive *n, bool fin, bool whole, const uint8_t *payload, size_t len, size_t end)
 {
 	memcpy(n->message + n->len, payload, len);
 	n->len += len;
+	if (n->compressed)
+		return naive_compressed(n, whole && fin, whole, end);
 	const enum verdict verdict = n->opcode == WS_TEXT ? naive_utf8(n->message, n->len) : WHOLE;
 	if (verdict == BAD || (verdict == CUT && whole && fin))
 		return naive_fails(n, 1007);
 	if (!whole || !fin)
 		return whole;
-	if (end > n->from && end <= n->to)
-		log_add(n->log, "message", n->opcode, n->message, n->len);
-	n->opcode = 0;
-	n->len = 0;
+	naive_tell(n, n->message, n->len, end);
 	return true;
 }
 
 /* One frame from position at on; its end in *next. False: nothing can follow, be it a failure or the stream's end. */
 static inline bool naive_frame(struct naive *n, const uint8_t *data, size_t size, size_t at, size_t *next)
 {
-	const bool masked = n->role == WS_SERVER;
+	const bool masked = n->rules->role == WS_SERVER;
 
 	if (size - at < 2)
 		return false;
 	const bool fin = data[at] >= 0x80;
 	const unsigned opcode = data[at] % 16, bits = data[at] / 16 % 8, form = data[at + 1] % 128;
 	const unsigned bytes = form == 126 ? 2 : form == 127 ? 8 : 0;
-	if (bits != 0 || (opcode > 2 && opcode < 8) || opcode > 10 || (data[at + 1] >= 0x80) != masked)
+	const bool compressed = n->rules->agreed.agreed && bits == 4 && (opcode == 1 || opcode == 2);
+	if ((bits != 0 && !compressed) || (opcode > 2 && opcode < 8) || opcode > 10 || (data[at + 1] >= 0x80) != masked)
 		return naive_fails(n, 1002);
 	if (opcode >= 8 && (!fin || form > 125))
 		return naive_fails(n, 1002);
@@ -118,7 +158,10 @@ static inline bool naive_frame(struct naive *n, const uint8_t *data, size_t size
 	at += masked ? 4 : 0;
 	if (opcode < 8 && (opcode == WS_CONTINUATION) != (n->opcode != 0))
 		return naive_fails(n, 1002);
-	if (opcode < 8 && (length > n->max_message || n->len + length > n->max_message))
+	if (opcode == WS_TEXT || opcode == WS_BINARY)
+		n->compressed = compressed;
+	const size_t max = n->rules->max_message;
+	if (opcode < 8 && !n->compressed && (length > max || n->len + length > max))
 		return naive_fails(n, 1009);
 	const bool whole = length <= size - at;
 	const size_t len = whole ? (size_t)length : size - at;
@@ -140,15 +183,20 @@ static inline bool naive_frame(struct naive *n, const uint8_t *data, size_t size
 }
 
 /* What is to be told of a stream, if only the messages are wanted that end in (from, to]. */
-static inline void naive_session(struct log *log, enum ws_role role, size_t max_message, const uint8_t *data,
-                                 size_t size, size_t from, size_t to)
+static inline void naive_session(struct log *log, const struct rules *rules, const uint8_t *data, size_t size,
+                                 size_t from, size_t to)
 {
-	struct naive n = { .log = log, .role = role, .max_message = max_message, .from = from, .to = to };
+	struct naive n = { .log = log, .rules = rules, .from = from, .to = to };
 
 	n.message = malloc(size + 1);
+	if (rules->agreed.agreed) {
+		n.inflater.room = rules->max_message + 1;
+		n.inflater.bytes = malloc(NAIVE_WINDOW + n.inflater.room);
+	}
 	for (size_t at = 0; naive_frame(&n, data, size, at, &at);)
 		;
 	free(n.message);
+	free(n.inflater.bytes);
 }
 
 /* ---- a session that is fed */
@@ -163,11 +211,13 @@ struct feeder {
 	char why[WS_WHY_SIZE];
 };
 
-static inline void feeder_init(struct feeder *f, struct ws_session_pool *pool, enum ws_role role, size_t max_message,
+static inline void feeder_init(struct feeder *f, struct ws_session_pool *pool, const struct rules *rules,
                                struct log *log)
 {
 	*f = (struct feeder){ .log = log };
-	ws_session_init(&f->session, pool, role, max_message);
+	ws_session_init(&f->session, pool, rules->role, rules->max_message);
+	if (ws_session_agree(&f->session, &rules->agreed, 1) != 0)
+		f->wrong = "no memory";
 }
 
 static inline void feeder_clear(struct feeder *f)

@@ -1,6 +1,7 @@
 /*
- * Sessions: what is told of a stream doesn't depend on where it is cut, nor on messages having to wait, and is what the
- * naive reader tells. The first bytes choose the role, the limit, the modes and the cuts; the rest is the stream.
+ * Sessions, with compression and without: what is told of a stream doesn't depend on where it is cut, nor on messages
+ * having to wait, and is what the naive reader tells. The first bytes choose the role, the limit, what was agreed on, the
+ * modes and the cuts; the rest is the stream.
  */
 #include "fuzz.h"
 
@@ -22,14 +23,14 @@ static void check(const struct feeder *f)
  * Cut in pieces whose lengths come round: cuts[0], cuts[1]..., 0: the rest. From some byte on, the mode is the second;
  * what is held at the end is told of.
  */
-static void play(enum ws_role role, size_t limit, const uint8_t cuts[4], const enum ws_session_mode modes[2],
-                 size_t turn, const uint8_t *data, size_t size)
+static void play(const struct rules *rules, const uint8_t cuts[4], const enum ws_session_mode modes[2], size_t turn,
+                 const uint8_t *data, size_t size)
 {
 	struct feeder f;
 	unsigned i = 0;
 
 	got.len = 0;
-	feeder_init(&f, &pool, role, limit, &got);
+	feeder_init(&f, &pool, rules, &got);
 	for (size_t at = 0; at < size && !f.over && !f.wrong; i++) {
 		size_t len = cuts[i % 4] ? cuts[i % 4] : size;
 		if (at < turn && len > turn - at)
@@ -52,10 +53,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < HEAD)
 		return 0;
-	const enum ws_role role = data[0] & 1 ? WS_CLIENT : WS_SERVER;
-	const size_t limit = limits[data[0] >> 1 & 7];
 	const enum ws_session_mode modes[2] = {
-		(enum ws_session_mode)((data[0] >> 4) % 3), (enum ws_session_mode)(data[1] % 3)
+		(enum ws_session_mode)((data[0] >> 4) % 3), (enum ws_session_mode)((data[1] & 0x3f) % 3)
+	};
+	const bool deflate = data[1] & 0x80, no_takeover = data[1] & 0x40;
+	const struct rules rules = {
+		data[0] & 1 ? WS_CLIENT : WS_SERVER,
+		deflate && (data[0] >> 1 & 7) == 7 ? 1 << 18 : limits[data[0] >> 1 & 7],
+		{ .agreed = deflate, .server_no_context_takeover = no_takeover, .client_no_context_takeover = no_takeover }
 	};
 	const size_t turn = data[2] * 256u + data[3];
 	const uint8_t *const cuts = data + 4;
@@ -63,16 +68,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= HEAD;
 
 	expected.len = 0;
-	naive_session(&expected, role, limit, data, size, 0, SIZE_MAX);
-	play(role, limit, whole, deliver, 0, data, size);
-	play(role, limit, cuts, deliver, 0, data, size);
+	naive_session(&expected, &rules, data, size, 0, SIZE_MAX);
+	play(&rules, whole, deliver, 0, data, size);
+	play(&rules, cuts, deliver, 0, data, size);
 	if (size < 500)
-		play(role, limit, bytes, deliver, 0, data, size);
+		play(&rules, bytes, deliver, 0, data, size);
 	/* A message belongs to the mode in which its last byte is taken. */
 	const bool first = modes[0] == WS_SESSION_DELIVER || (modes[0] == WS_SESSION_HOLD && modes[1] != WS_SESSION_DISCARD);
 	const bool second = modes[1] != WS_SESSION_DISCARD;
 	expected.len = 0;
-	naive_session(&expected, role, limit, data, size, first ? 0 : turn, second ? SIZE_MAX : first ? turn : 0);
-	play(role, limit, cuts, modes, turn, data, size);
+	naive_session(&expected, &rules, data, size, first ? 0 : turn, second ? SIZE_MAX : first ? turn : 0);
+	play(&rules, cuts, modes, turn, data, size);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "binding/server.h"
 #include "binding/websocket.h"
 #include "protocol/code.h"
+#include "protocol/extension.h"
 #include "protocol/handshake.h"
 
 /* Only a server's ws are admitted. */
@@ -103,7 +104,9 @@ static bool open_connection(struct ws_box *box)
 	ws_handshake_check(&head, &key, &refusal);
 	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, server->subprotocols.list, server->subprotocols.count);
 	ws_box_set_subprotocol(box, subprotocol);
-	if (ws_connection_accept(box->connection, key, subprotocol) != 0)
+	const struct ws_compression_options *compression = &server->owner.server->endpoint.options.compression;
+	struct ws_deflate_parameters agreed = ws_extension_choose(&head, &compression->parameters);
+	if (ws_connection_accept(box->connection, key, subprotocol, &agreed) != 0)
 		return false;
 	ws_box_opened(box);
 	return true;
@@ -194,6 +197,8 @@ static const char *refusal_of(const struct ws_box_server *box, const struct ws_h
 	*status = 400;
 	if (!ws_handshake_subprotocols_valid(head))
 		return "Sec-WebSocket-Protocol is not a list of distinct tokens";
+	if (!ws_extension_list_valid(head))
+		return "Sec-WebSocket-Extensions is not a list of extensions";
 	*status = 403;
 	if (!box->any_origin && !ws_handshake_same_origin(head))
 		return "this origin may not connect: it is not the host of the request";

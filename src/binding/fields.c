@@ -34,8 +34,9 @@ static void field_subprotocol(lua_State *L, const struct ws_box *box)
 
 static void field_extensions(lua_State *L, const struct ws_box *box)
 {
-	(void)box;
-	lua_pushliteral(L, "");
+	char text[WS_EXTENSION_SIZE];
+	ws_extension_text(text, &box->connection->session.parameters);
+	lua_pushstring(L, text);
 }
 
 static void field_buffered(lua_State *L, const struct ws_box *box)

@@ -52,6 +52,33 @@ static enum ws_overflow option_overflow(lua_State *L)
 	return !strcmp(policy, "drop") ? WS_OVERFLOW_DROP : !strcmp(policy, "wait") ? WS_OVERFLOW_WAIT : WS_OVERFLOW_CLOSE;
 }
 
+/* A field of the table on top of the stack, left there. */
+static lua_Integer integer_of(lua_State *L, const char *name)
+{
+	lua_getfield(L, -1, name);
+	lua_Integer n = lua_isboolean(L, -1) ? lua_toboolean(L, -1) : lua_tointeger(L, -1);
+	lua_pop(L, 1);
+	return n;
+}
+
+static struct ws_compression_options option_compression(lua_State *L)
+{
+	struct ws_compression_options options = { .level = 0 };
+	if (lua_getfield(L, 1, "compression") == LUA_TTABLE) {
+		options.level = (int)integer_of(L, "level");
+		options.threshold = (size_t)integer_of(L, "threshold");
+		options.parameters = (struct ws_deflate_parameters){
+			.agreed = true,
+			.server_no_context_takeover = integer_of(L, "server_no_context_takeover"),
+			.client_no_context_takeover = integer_of(L, "client_no_context_takeover"),
+			.server_max_window_bits = (uint8_t)integer_of(L, "server_max_window_bits"),
+			.client_max_window_bits = (uint8_t)integer_of(L, "client_max_window_bits"),
+		};
+	}
+	lua_pop(L, 1);
+	return options;
+}
+
 struct ws_connection_options ws_option_connection(lua_State *L)
 {
 	return (struct ws_connection_options){
@@ -59,6 +86,7 @@ struct ws_connection_options ws_option_connection(lua_State *L)
 		.max_buffered = (size_t)ws_option_integer(L, "max_buffered"),
 		.max_head = (size_t)ws_option_integer(L, "max_head"),
 		.on_overflow = option_overflow(L),
+		.compression = option_compression(L),
 		.heartbeat = { ws_option_ms(L, "ping_interval"), ws_option_ms(L, "pong_timeout") },
 		.send_timeout = ws_option_ms(L, "send_timeout"),
 		.idle_timeout = ws_option_ms(L, "idle_timeout"),

@@ -153,14 +153,18 @@ static void take_refusal(struct ws_client *client, const struct ws_head *head, c
 static void take_101(struct ws_client *client, const struct ws_head *head, const char *data, size_t used)
 {
 	const struct ws_client_options *options = &client->options;
+	const struct ws_compression_options *compression = &client->endpoint.options.compression;
+	struct ws_deflate_parameters agreed;
 	struct ws_slice subprotocol;
 	const char *why;
-	if (ws_handshake_verify(head, client->key, options->subprotocols, options->subprotocol_count, &subprotocol, &why)) {
+	if (ws_handshake_verify(head, client->key, options->subprotocols, options->subprotocol_count, &subprotocol, &why) ||
+	    (why = ws_extension_wrong(head, &compression->parameters, &agreed))) {
 		if (keep_response(client, head, data, used))
 			fail(client, why);
 		return;
 	}
-	if (!client->handler->on_verified(client, subprotocol)) {
+	if (ws_session_agree(&client->connection->session, &agreed, compression->level) != 0 ||
+	    !client->handler->on_verified(client, subprotocol)) {
 		fail(client, "out of memory");
 		return;
 	}
@@ -279,7 +283,12 @@ static long write_request(struct ws_client *client, const struct ws_client_optio
 		len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", options->subprotocols[i]);
 	if (len >= sizeof list)
 		return WS_ERROR_PROTOCOL;
-	const struct ws_client_request request = { options->resource, options->host, { list, len }, options->headers };
+	char extensions[WS_EXTENSION_SIZE];
+	const struct ws_deflate_parameters offer = ws_extension_offer(&client->endpoint.options.compression.parameters);
+	const struct ws_client_request request = {
+		options->resource, options->host, { list, len }, { extensions, ws_extension_text(extensions, &offer) },
+		options->headers,
+	};
 	long size = ws_handshake_request(NULL, 0, &request, client->key);
 	if (size < 0)
 		return size;

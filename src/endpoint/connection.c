@@ -46,7 +46,7 @@ uint64_t ws_connection_microseconds(void)
 /* ---- output */
 
 /* 5.3: a client masks with a key that nobody can guess, a new one for every frame. */
-int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, const void *data, size_t len)
+int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len)
 {
 	uint8_t head[WS_FRAME_HEAD_SIZE], key[4];
 	struct ws_session_pool *pool = c->endpoint->pool;
@@ -235,11 +235,14 @@ void ws_connection_opened(struct ws_connection *c)
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
-int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
+int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol,
+                         const struct ws_deflate_parameters *agreed)
 {
 	if (!c->deciding)
 		return WS_ERROR_CLOSED;
-	int e = ws_opening_accept(c, key, subprotocol);
+	int e = ws_session_agree(&c->session, agreed, c->endpoint->options.compression.level);
+	if (e == 0)
+		e = ws_opening_accept(c, key, subprotocol);
 	if (e)
 		return e;
 	c->deciding = false;
@@ -284,13 +287,25 @@ static void after_write(struct ws_connection *c)
 		ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
+/* Compresses it where that was agreed on and is worth while. */
+static int write_message(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len)
+{
+	struct ws_deflate *deflate = c->session.deflate;
+	if (!deflate || len < c->endpoint->options.compression.threshold || !ws_deflate_message(deflate, &data, &len))
+		return ws_connection_write_frame(c, kind, data, len);
+	int e = ws_connection_write_frame(c, kind | WS_RSV1, data, len);
+	if (e)
+		ws_deflate_forget(deflate);
+	return e;
+}
+
 int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len)
 {
 	if (ws_connection_state(c) != WS_OPEN)
 		return WS_ERROR_CLOSED;
 	if (overflows(c, len))
 		return overflow(c, len);
-	int e = ws_connection_write_frame(c, kind, data, len);
+	int e = write_message(c, kind, data, len);
 	if (e)
 		return e;
 	c->message_at = ws_connection_now(c);

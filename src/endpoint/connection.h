@@ -15,12 +15,20 @@ struct ws_connection;
 
 enum ws_overflow { WS_OVERFLOW_CLOSE, WS_OVERFLOW_DROP, WS_OVERFLOW_WAIT };
 
+/* permessage-deflate as we want it. All zero: not at all. */
+struct ws_compression_options {
+	struct ws_deflate_parameters parameters; /* both windows said */
+	int level;                               /* 1 to 9 */
+	size_t threshold;                        /* bytes, at least 1: a shorter message is sent as it is */
+};
+
 /* Of an endpoint; shared by its connections, which it outlives. Times in ms, 0: none. Sizes in bytes. */
 struct ws_connection_options {
 	size_t max_message;
 	size_t max_buffered;
 	size_t max_head;
 	enum ws_overflow on_overflow;
+	struct ws_compression_options compression;
 	struct ws_heartbeat_options heartbeat;
 	uint32_t send_timeout;
 	uint32_t idle_timeout;
@@ -128,7 +136,8 @@ void ws_connection_drop(struct ws_connection *c);
 enum ws_state ws_connection_state(const struct ws_connection *c);
 
 /* Answers on_request with the 101. 0, WS_ERROR_CLOSED (it is gone meanwhile) or WS_ERROR_MEMORY. */
-int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);
+int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol,
+                         const struct ws_deflate_parameters *agreed);
 
 /* Answers with an HTTP status, extra header lines (each with its CRLF) and a body, whether it has asked yet or not. */
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);

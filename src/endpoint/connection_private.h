@@ -12,8 +12,8 @@
 uint64_t ws_connection_now(const struct ws_connection *c);
 uint64_t ws_connection_microseconds(void);
 
-/* Queues one frame. As ws_transport_write. */
-int ws_connection_write_frame(struct ws_connection *c, enum ws_opcode opcode, const void *data, size_t len);
+/* Queues one frame; opcode: perhaps with WS_RSV1. As ws_transport_write. */
+int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len);
 
 /* Sends a Ping whose Pong will tell the round trip's time. As above. */
 int ws_connection_timed_ping(struct ws_connection *c);

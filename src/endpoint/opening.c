@@ -1,6 +1,7 @@
 /* The server's side of the opening handshake (RFC 6455 section 4.2). */
 #include "endpoint/opening.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "endpoint/connection_private.h"
@@ -81,8 +82,11 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 
 int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
 {
-	char out[1024];
-	long size = ws_handshake_response(out, sizeof out, key, subprotocol, "");
+	static const char name[] = "Sec-WebSocket-Extensions: ";
+	char out[1024], text[WS_EXTENSION_SIZE], line[sizeof name + WS_EXTENSION_SIZE + 2] = "";
+	if (ws_extension_text(text, &c->session.parameters) > 0)
+		snprintf(line, sizeof line, "%s%s\r\n", name, text);
+	long size = ws_handshake_response(out, sizeof out, key, subprotocol, line);
 	return size < 0 || size > (long)sizeof out ? WS_ERROR_MEMORY : write_bytes(c, out, size);
 }
 

@@ -133,12 +133,24 @@ static void next_stage(struct ws_frame_reader *r, enum stage stage, size_t need)
 	r->need = need;
 }
 
+/* RSV1 may be set where compression was agreed on, on a message's first frame (RFC 7692 section 6). */
+static const char *reserved_bits_wrong(uint8_t first, bool deflate)
+{
+	unsigned opcode = first & 0x0f;
+	if (!deflate)
+		return "a reserved bit is set, but no extension was agreed on";
+	if ((first & 0x70) == WS_RSV1 && (opcode == WS_TEXT || opcode == WS_BINARY))
+		return NULL;
+	return "a reserved bit is set that is not compression's, or not on a message's first frame";
+}
+
 /* The rules of section 5.2 that wslay's frame layer leaves to its user. NULL: none is broken. */
-static const char *first_bytes_wrong(const uint8_t bytes[2], enum ws_role role)
+static const char *first_bytes_wrong(const uint8_t bytes[2], enum ws_role role, bool deflate)
 {
 	unsigned opcode = bytes[0] & 0x0f;
-	if (bytes[0] & 0x70)
-		return "a reserved bit is set, but no extension was agreed on";
+	const char *why = bytes[0] & 0x70 ? reserved_bits_wrong(bytes[0], deflate) : NULL;
+	if (why)
+		return why;
 	if ((opcode > WS_BINARY && opcode < WS_CLOSE) || opcode > WS_PONG)
 		return "a frame has a reserved opcode";
 	if (role == WS_SERVER && !(bytes[1] & 0x80))
@@ -169,15 +181,18 @@ static int decode(struct ws_frame_reader *r, const uint8_t *bytes, size_t credit
 		return 0;
 	if (n < 0)
 		return WS_ERROR_PROTOCOL;
-	r->frame = (struct ws_frame){ .length = iocb.payload_length, .opcode = iocb.opcode, .fin = iocb.fin };
+	r->frame = (struct ws_frame){
+		.length = iocb.payload_length, .opcode = iocb.opcode, .fin = iocb.fin, .compressed = iocb.rsv != 0,
+	};
 	r->counted = (uint64_t)n;
 	r->credit = 0;
 	return 0;
 }
 
-static int take_start(struct ws_frame_reader *r, enum ws_role role, const uint8_t *bytes, struct ws_piece *piece)
+static int take_start(struct ws_frame_reader *r, enum ws_role role, bool deflate, const uint8_t *bytes,
+                      struct ws_piece *piece)
 {
-	piece->why = first_bytes_wrong(bytes, role);
+	piece->why = first_bytes_wrong(bytes, role, deflate);
 	if (piece->why)
 		return WS_ERROR_PROTOCOL;
 	const uint8_t unmasked[2] = { bytes[0], bytes[1] & 0x7f };
@@ -207,7 +222,7 @@ static int take_length(struct ws_frame_reader *r, const uint8_t *bytes, struct w
 }
 
 /* 0 once the head is complete. */
-static int read_head(struct ws_frame_reader *r, enum ws_role role, uint8_t **data, size_t *len,
+static int read_head(struct ws_frame_reader *r, enum ws_role role, bool deflate, uint8_t **data, size_t *len,
                      struct ws_piece *piece)
 {
 	while (r->stage != STAGE_PAYLOAD) {
@@ -216,7 +231,7 @@ static int read_head(struct ws_frame_reader *r, enum ws_role role, uint8_t **dat
 			return WS_AGAIN;
 		int e = 0;
 		if (r->stage == STAGE_START)
-			e = take_start(r, role, bytes, piece);
+			e = take_start(r, role, deflate, bytes, piece);
 		else if (r->stage == STAGE_LENGTH)
 			e = take_length(r, bytes, piece);
 		else {
@@ -270,8 +285,8 @@ static int read_payload(struct ws_frame_reader *r, uint8_t **data, size_t *len, 
 	return e || r->frame.opcode < WS_CLOSE ? e : gather_control(r, piece);
 }
 
-int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, enum ws_role role, uint8_t **data,
-                  size_t *len, struct ws_frame *frame, struct ws_piece *piece)
+int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, enum ws_role role, bool deflate,
+                  uint8_t **data, size_t *len, struct ws_frame *frame, struct ws_piece *piece)
 {
 	*piece = (struct ws_piece){ .why = NULL };
 	if (*len == 0)
@@ -280,7 +295,7 @@ int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, e
 		return WS_ERROR_MEMORY;
 	struct ws_frame_reader *r = *reader;
 	piece->first = r->stage != STAGE_PAYLOAD;
-	int e = read_head(r, role, data, len, piece);
+	int e = read_head(r, role, deflate, data, len, piece);
 	if (e)
 		return e;
 	e = read_payload(r, data, len, piece);
@@ -343,13 +358,14 @@ static void writer_free(struct ws_frame_writer *w)
 	free(w);
 }
 
-int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], enum ws_opcode opcode, bool fin,
+int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin,
                   size_t length, const uint8_t *key)
 {
 	if (!pool->writer && !(pool->writer = writer_new()))
 		return WS_ERROR_MEMORY;
 	struct wslay_frame_iocb iocb = {
-		.fin = fin, .opcode = (uint8_t)opcode, .payload_length = length, .data = head, .data_length = length,
+		.fin = fin, .opcode = opcode & 0x0f, .rsv = opcode >> 4 & 7, .payload_length = length, .data = head,
+		.data_length = length,
 	};
 	pool->writer->head = head;
 	pool->writer->size = 0;

@@ -20,6 +20,7 @@ enum ws_opcode {
 };
 
 enum {
+	WS_RSV1 = 0x40,            /* or'ed to the opcode of a compressed message's first frame (RFC 7692 section 6) */
 	WS_FRAME_HEAD_SIZE = 14,   /* 2 bytes, 8 of length, 4 of masking key */
 	WS_CONTROL_PAYLOAD = 125   /* section 5.5 */
 };
@@ -29,6 +30,7 @@ struct ws_frame {
 	uint64_t length, received; /* payload bytes announced and seen */
 	uint8_t opcode;
 	bool fin;
+	bool compressed; /* the first one of a compressed message */
 };
 
 /*
@@ -63,10 +65,11 @@ void ws_frame_pool_clear(struct ws_frame_pool *pool);
  * Goes on with the frame under way, or starts one where *reader is NULL; advances *data and *len over what it used.
  * Returns 0 with a piece, WS_AGAIN where the head isn't complete, WS_ERROR_PROTOCOL (never call again, but
  * ws_frame_drop) or WS_ERROR_MEMORY. An announced length comes with the head, as a piece of no bytes if need be.
- * After the last piece *reader is NULL again. frame tells the head that the piece belongs to. role is ours.
+ * After the last piece *reader is NULL again. frame tells the head that the piece belongs to. role is ours; deflate:
+ * messages may be compressed.
  */
-int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, enum ws_role role, uint8_t **data,
-                  size_t *len, struct ws_frame *frame, struct ws_piece *piece);
+int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, enum ws_role role, bool deflate,
+                  uint8_t **data, size_t *len, struct ws_frame *frame, struct ws_piece *piece);
 
 /* The opcode of the frame under way, of which perhaps only the first byte has come. */
 uint8_t ws_frame_opcode(const struct ws_frame_reader *reader);
@@ -75,10 +78,10 @@ uint8_t ws_frame_opcode(const struct ws_frame_reader *reader);
 void ws_frame_drop(struct ws_frame_reader **reader);
 
 /*
- * Writes the head of a frame of so many payload bytes; key: what the payload is masked with, NULL: it is not. Returns its
- * size or WS_ERROR_MEMORY.
+ * Writes the head of a frame of so many payload bytes; opcode: perhaps with WS_RSV1; key: what the payload is masked
+ * with, NULL: it is not. Returns its size or WS_ERROR_MEMORY.
  */
-int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], enum ws_opcode opcode, bool fin,
+int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin,
                   size_t length, const uint8_t *key);
 
 #pragma GCC visibility pop

@@ -10,6 +10,7 @@ struct ws_client_request {
 	struct ws_slice target;       /* "/path?query" */
 	struct ws_slice host;         /* of the Host header */
 	struct ws_slice subprotocols; /* a comma-separated list; len 0: none are offered */
+	struct ws_slice extensions;   /* likewise */
 	const char *extra;            /* further header lines, each with its CRLF, or "" */
 };
 
@@ -21,8 +22,8 @@ long ws_handshake_request(char *out, size_t size, const struct ws_client_request
                           const char key[WS_HANDSHAKE_KEY]);
 
 /*
- * Checks a 101 against what was asked: Upgrade, Connection, one right Accept, a subprotocol that was offered if any, no
- * extension. Returns 0 and the subprotocol (len 0: none), WS_ERROR_PROTOCOL with *why (static), or WS_ERROR_MEMORY.
+ * Checks a 101 against what was asked: Upgrade, Connection, one right Accept, a subprotocol that was offered if any (for
+ * extensions: ws_extension_wrong). Returns 0 and the subprotocol (len 0: none), WS_ERROR_PROTOCOL with *why (static), or WS_ERROR_MEMORY.
  */
 int ws_handshake_verify(const struct ws_head *head, const char key[WS_HANDSHAKE_KEY], const char *const *offered,
                         size_t count, struct ws_slice *subprotocol, const char **why);

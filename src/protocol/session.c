@@ -34,8 +34,8 @@ static void assembly_release(struct ws_session *s)
 	s->pool->assembly = a;
 }
 
-/* Grows with what has come, never on the word of an announced length. */
-static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len)
+/* Makes room for so many bytes more: for what has come, never on the word of an announced length. */
+static int assembly_reserve(struct ws_session *s, size_t len)
 {
 	if (!s->assembly) {
 		s->assembly = s->pool->assembly;
@@ -54,8 +54,16 @@ static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len
 		a->capacity = wanted;
 		s->assembly = a;
 	}
-	memcpy(a->data + used, data, len);
-	a->len = used + len;
+	return 0;
+}
+
+static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len)
+{
+	int e = assembly_reserve(s, len);
+	if (e)
+		return e;
+	memcpy(s->assembly->data + s->assembly->len, data, len);
+	s->assembly->len += len;
 	return 0;
 }
 
@@ -78,6 +86,7 @@ const uint8_t *ws_session_pool_mask(struct ws_session_pool *pool, const void *da
 void ws_session_pool_clear(struct ws_session_pool *pool)
 {
 	ws_frame_pool_clear(&pool->frames);
+	ws_deflate_pool_clear(&pool->deflate);
 	free(pool->assembly);
 	free(pool->scratch);
 	*pool = (struct ws_session_pool){ .assembly = NULL };
@@ -89,9 +98,19 @@ void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws
 	s->closing.role = (uint8_t)role;
 }
 
+int ws_session_agree(struct ws_session *s, const struct ws_deflate_parameters *agreed, int level)
+{
+	s->parameters = *agreed;
+	if (agreed->agreed)
+		s->deflate = ws_deflate_new(&s->pool->deflate, (enum ws_role)s->closing.role, agreed, level);
+	return agreed->agreed && !s->deflate ? WS_ERROR_MEMORY : 0;
+}
+
 void ws_session_clear(struct ws_session *s)
 {
 	ws_frame_drop(&s->reader);
+	ws_deflate_free(s->deflate);
+	s->deflate = NULL;
 	assembly_release(s);
 }
 
@@ -111,18 +130,25 @@ static size_t message_len(const struct ws_session *s)
 	return s->assembly ? s->assembly->len : 0;
 }
 
-/* Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments. */
+static int fail_too_big(const struct ws_session *s, struct ws_session_event *event, bool at_least, uint64_t size)
+{
+	snprintf(event->why, sizeof event->why, "message of %s%" PRIu64 " bytes is over the limit of %zu",
+	         at_least ? "at least " : "", size, s->max_message);
+	return fail(event, WS_CODE_MESSAGE_TOO_BIG, event->why);
+}
+
+/*
+ * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; but it counts
+ * what is inflated.
+ */
 static bool data_frame_wrong(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
 {
 	if (frame->opcode == WS_CONTINUATION && !s->opcode)
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a continuation frame continues no message");
 	if (frame->opcode != WS_CONTINUATION && s->opcode)
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a new message begins inside an unfinished one");
-	if (frame->length > s->max_message - message_len(s)) {
-		snprintf(event->why, sizeof event->why, "message of %s%" PRIu64 " bytes is over the limit of %zu",
-		         frame->fin ? "" : "at least ", message_len(s) + frame->length, s->max_message);
-		return !fail(event, WS_CODE_MESSAGE_TOO_BIG, event->why);
-	}
+	if (frame->length > s->max_message - message_len(s) && !frame->compressed && !s->compressed)
+		return !fail_too_big(s, event, !frame->fin, message_len(s) + frame->length);
 	return false;
 }
 
@@ -130,6 +156,7 @@ static void message_start(struct ws_session *s, const struct ws_frame *frame)
 {
 	if (frame->opcode != WS_CONTINUATION) {
 		s->opcode = frame->opcode;
+		s->compressed = frame->compressed;
 		s->utf8 = (struct ws_utf8){ 0 };
 	}
 }
@@ -140,6 +167,7 @@ static int message_end(struct ws_session *s, const struct ws_piece *piece, enum 
 {
 	uint8_t kind = s->opcode;
 	s->opcode = 0;
+	s->compressed = false;
 	s->delivered = true;
 	if (kind == WS_TEXT && !ws_utf8_complete(&s->utf8))
 		return fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
@@ -154,6 +182,45 @@ static int message_end(struct ws_session *s, const struct ws_piece *piece, enum 
 	return 0;
 }
 
+static int fail_text(struct ws_session_event *event)
+{
+	return fail(event, WS_CODE_INVALID_DATA, "a text message is not valid UTF-8");
+}
+
+/* Inflates into the assembly's room, at most one byte more than a message may have. Returns as ws_deflate_inflate. */
+static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len, bool last, size_t *room)
+{
+	size_t left = s->max_message - message_len(s);
+	int e = assembly_reserve(s, 1);
+	if (e)
+		return e;
+	struct ws_assembly *a = s->assembly;
+	*room = a->capacity - a->len > left ? left + 1 : a->capacity - a->len;
+	return ws_deflate_inflate(s->deflate, data, len, last, a->data + a->len, *room);
+}
+
+/* RFC 7692 section 6.2. What unfolds without end is cut at the limit, however little of it has come. */
+static int take_compressed(struct ws_session *s, const struct ws_piece *piece, bool last, enum ws_session_mode mode,
+                           struct ws_session_event *event)
+{
+	const uint8_t *data = piece->data;
+	size_t len = piece->len, room = 0;
+	long n;
+	do {
+		n = inflate_some(s, &data, &len, last, &room);
+		if (n == WS_ERROR_PROTOCOL)
+			return fail(event, WS_CODE_INVALID_DATA, "a compressed message cannot be inflated");
+		if (n < 0)
+			return (int)n;
+		if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, s->assembly->data + s->assembly->len, (size_t)n))
+			return fail_text(event);
+		s->assembly->len += (size_t)n;
+		if (s->assembly->len > s->max_message)
+			return fail_too_big(s, event, true, s->assembly->len);
+	} while ((size_t)n == room);
+	return last ? message_end(s, piece, mode, event) : WS_AGAIN;
+}
+
 /* Returns WS_AGAIN where there is nothing to tell yet. */
 static int take_data(struct ws_session *s, const struct ws_frame *frame, const struct ws_piece *piece,
                      enum ws_session_mode mode, struct ws_session_event *event)
@@ -163,9 +230,11 @@ static int take_data(struct ws_session *s, const struct ws_frame *frame, const s
 			return 0;
 		message_start(s, frame);
 	}
-	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
-		return fail(event, WS_CODE_INVALID_DATA, "a text message is not valid UTF-8");
 	bool end = piece->last && frame->fin;
+	if (s->compressed)
+		return take_compressed(s, piece, end, mode, event);
+	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
+		return fail_text(event);
 	if (piece->len > 0 && (s->assembly || !end)) {
 		int e = assembly_append(s, piece->data, piece->len);
 		if (e)
@@ -225,7 +294,8 @@ int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **d
 			event->type = WS_SESSION_HELD;
 			return 0;
 		}
-		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, data, len, &frame, &piece);
+		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, &frame,
+		                      &piece);
 		if (e == WS_ERROR_PROTOCOL)
 			return fail(event, WS_CODE_PROTOCOL_ERROR, piece.why);
 		if (e == WS_AGAIN) /* a head or a control frame of which more is to come */

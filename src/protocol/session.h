@@ -1,8 +1,9 @@
-/* Messages and control frames of one connection (RFC 6455 sections 5 to 8): joins frame, utf8 and closing. */
+/* Messages and control frames of one connection (RFC 6455 sections 5 to 8): joins frame, deflate, utf8 and closing. */
 #ifndef WS_PROTOCOL_SESSION_H
 #define WS_PROTOCOL_SESSION_H
 
 #include "protocol/closing.h"
+#include "protocol/deflate.h"
 #include "protocol/frame.h"
 #include "protocol/utf8.h"
 
@@ -19,6 +20,7 @@ struct ws_assembly;
 /* What the sessions of one thread share. All zero: empty. */
 struct ws_session_pool {
 	struct ws_frame_pool frames;
+	struct ws_deflate_pool deflate;
 	struct ws_assembly *assembly; /* one spare, reused */
 	uint8_t *scratch;             /* what a client sends is masked here */
 	size_t scratch_size;
@@ -34,11 +36,14 @@ struct ws_session {
 	struct ws_closing closing;
 	struct ws_session_pool *pool;
 	struct ws_frame_reader *reader; /* NULL between frames */
+	struct ws_deflate *deflate;     /* NULL: messages are not compressed */
 	struct ws_assembly *assembly;   /* NULL: no message under way, or none of its bytes came yet */
 	size_t max_message;
 	struct ws_utf8 utf8;            /* of the text message under way */
 	uint8_t opcode;                 /* of the message under way; 0: none */
+	bool compressed;                /* the message under way is */
 	bool delivered;                 /* assembly belongs to the message last told of */
+	struct ws_deflate_parameters parameters; /* that were agreed on */
 };
 
 /* Whether the next message may be told of. */
@@ -67,6 +72,9 @@ struct ws_session_event {
 };
 
 void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message);
+
+/* Agreed in the opening handshake; level: of what we compress. 0 or WS_ERROR_MEMORY. */
+int ws_session_agree(struct ws_session *s, const struct ws_deflate_parameters *agreed, int level);
 
 /* Repeatable. */
 void ws_session_clear(struct ws_session *s);
