@@ -67,9 +67,9 @@ for name, role in pairs { server = as_server, client = as_client } do
       end)
     end)
 
-    it("sends what is short, or does not get smaller, as it is", function()
+    it("sends what is short as it is", function()
       role({ threshold = 10 }, NO_TAKEOVER, function(ws, p)
-        for _, message in ipairs { "", "a", ("a"):rep(9), "0123456789abcdefghijklmnopqrstuvwxyz" } do
+        for _, message in ipairs { "", "a", ("a"):rep(9) } do
           ws:send(message)
           local frame = p:read_frame()
           assert.same({ message, 0 }, { frame.payload, frame.rsv })

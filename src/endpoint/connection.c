@@ -287,7 +287,7 @@ static void after_write(struct ws_connection *c)
 		ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
-/* Compresses it where that was agreed on and is worth while. */
+/* Compresses it where that was agreed on, and if it is long enough. */
 static int write_message(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len)
 {
 	struct ws_deflate *deflate = c->session.deflate;

@@ -136,11 +136,8 @@ bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
 		ws_deflate_forget(d);
 		return false;
 	}
-	const size_t size = d->pool->output_size - c->z.avail_out - TAIL;
-	if (!d->out_takeover && size >= *len)
-		return false;
 	*data = d->pool->output;
-	*len = size;
+	*len = d->pool->output_size - c->z.avail_out - TAIL;
 	return true;
 }
 

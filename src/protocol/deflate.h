@@ -39,7 +39,7 @@ void ws_deflate_free(struct ws_deflate *d);
 
 /*
  * Compresses a whole message, of at least one byte. True: *data and *len are the payload instead, alive until the next
- * call for any connection of the pool. False: it is to be sent as it is, for there is nothing to be won, or no memory.
+ * call for any connection of the pool. False: it is to be sent as it is, for want of memory or because it is over 1 GiB.
  */
 bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len);
 

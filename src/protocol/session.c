@@ -137,28 +137,28 @@ static int fail_too_big(const struct ws_session *s, struct ws_session_event *eve
 	return fail(event, WS_CODE_MESSAGE_TOO_BIG, event->why);
 }
 
+static void message_start(struct ws_session *s, const struct ws_frame *frame)
+{
+	s->opcode = frame->opcode;
+	s->compressed = frame->compressed;
+	s->utf8 = (struct ws_utf8){ 0 };
+}
+
 /*
- * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; but it counts
- * what is inflated.
+ * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; of a compressed
+ * message it counts what is inflated. True: it has failed.
  */
-static bool data_frame_wrong(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
+static bool data_frame_fails(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
 {
 	if (frame->opcode == WS_CONTINUATION && !s->opcode)
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a continuation frame continues no message");
 	if (frame->opcode != WS_CONTINUATION && s->opcode)
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a new message begins inside an unfinished one");
-	if (frame->length > s->max_message - message_len(s) && !frame->compressed && !s->compressed)
+	if (frame->opcode != WS_CONTINUATION)
+		message_start(s, frame);
+	if (frame->length > s->max_message - message_len(s) && !s->compressed)
 		return !fail_too_big(s, event, !frame->fin, message_len(s) + frame->length);
 	return false;
-}
-
-static void message_start(struct ws_session *s, const struct ws_frame *frame)
-{
-	if (frame->opcode != WS_CONTINUATION) {
-		s->opcode = frame->opcode;
-		s->compressed = frame->compressed;
-		s->utf8 = (struct ws_utf8){ 0 };
-	}
 }
 
 /* The message is whole: in the assembly if any of it had to be kept, else in the piece itself. */
@@ -167,7 +167,6 @@ static int message_end(struct ws_session *s, const struct ws_piece *piece, enum 
 {
 	uint8_t kind = s->opcode;
 	s->opcode = 0;
-	s->compressed = false;
 	s->delivered = true;
 	if (kind == WS_TEXT && !ws_utf8_complete(&s->utf8))
 		return fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
@@ -200,7 +199,7 @@ static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len
 }
 
 /* RFC 7692 section 6.2. What unfolds without end is cut at the limit, however little of it has come. */
-static int take_compressed(struct ws_session *s, const struct ws_piece *piece, bool last, enum ws_session_mode mode,
+static int take_compressed(struct ws_session *s, const struct ws_piece *piece, bool last,
                            struct ws_session_event *event)
 {
 	const uint8_t *data = piece->data;
@@ -218,29 +217,27 @@ static int take_compressed(struct ws_session *s, const struct ws_piece *piece, b
 		if (s->assembly->len > s->max_message)
 			return fail_too_big(s, event, true, s->assembly->len);
 	} while ((size_t)n == room);
-	return last ? message_end(s, piece, mode, event) : WS_AGAIN;
+	return WS_AGAIN;
+}
+
+/* A message that came in one piece needs no assembly. */
+static int take_plain(struct ws_session *s, const struct ws_piece *piece, bool last, struct ws_session_event *event)
+{
+	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
+		return fail_text(event);
+	int e = piece->len > 0 && (s->assembly || !last) ? assembly_append(s, piece->data, piece->len) : 0;
+	return e ? e : WS_AGAIN;
 }
 
 /* Returns WS_AGAIN where there is nothing to tell yet. */
 static int take_data(struct ws_session *s, const struct ws_frame *frame, const struct ws_piece *piece,
                      enum ws_session_mode mode, struct ws_session_event *event)
 {
-	if (piece->first) {
-		if (data_frame_wrong(s, frame, event))
-			return 0;
-		message_start(s, frame);
-	}
-	bool end = piece->last && frame->fin;
-	if (s->compressed)
-		return take_compressed(s, piece, end, mode, event);
-	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
-		return fail_text(event);
-	if (piece->len > 0 && (s->assembly || !end)) {
-		int e = assembly_append(s, piece->data, piece->len);
-		if (e)
-			return e;
-	}
-	return end ? message_end(s, piece, mode, event) : WS_AGAIN;
+	bool last = piece->last && frame->fin;
+	if (piece->first && data_frame_fails(s, frame, event))
+		return 0;
+	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, last, event);
+	return e == WS_AGAIN && last ? message_end(s, piece, mode, event) : e;
 }
 
 /* Section 5.5.1 and 7.4. */
