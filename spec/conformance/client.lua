@@ -3,7 +3,11 @@ local moonsocket = require "moonsocket"
 
 local ROOM = 64 * 1024 * 1024
 local base = "ws://127.0.0.1:" .. arg[1]
-local options = { max_message = ROOM, max_buffered = ROOM, timeout = 60 }
+local options = {
+  max_message = ROOM, max_buffered = ROOM, timeout = 60,
+  -- an offer that every case of 13 can do with
+  compression = { threshold = 1, server_no_context_takeover = false },
+}
 
 local function connect(resource) return assert(moonsocket.connect(base .. resource, options)) end
 
