@@ -1,8 +1,10 @@
 // A peer that uses Node's ws: it obeys messages that begin with "do ", echoes every other, and prints how each
 // connection ended.
 //
-//   node_peer.mjs serve [CERT KEY]      prints its port
-//   node_peer.mjs connect URL [CA]      connects again and again, until nobody listens there
+//   node_peer.mjs DEFLATE serve [CERT KEY]      prints its port
+//   node_peer.mjs DEFLATE connect URL [CA]      connects again and again, until nobody listens there
+//
+// DEFLATE: {} with RFC 7692's parameters for permessage-deflate, null for none.
 
 import fs from 'node:fs'
 import http from 'node:http'
@@ -30,6 +32,17 @@ const commands = {
   },
   header(ws, request, name) { ws.send(request.headers[name] ?? '') },
   subprotocol(ws) { ws.send(ws.protocol) },
+  extensions(ws) { ws.send(ws.extensions) },
+}
+
+function perMessageDeflate(deflate) {
+  return deflate && {
+    threshold: 0,
+    serverNoContextTakeover: deflate.server_no_context_takeover,
+    clientNoContextTakeover: deflate.client_no_context_takeover,
+    serverMaxWindowBits: deflate.server_max_window_bits,
+    clientMaxWindowBits: deflate.client_max_window_bits,
+  }
 }
 
 // Its listeners are set at once: a message may come together with the end of the handshake.
@@ -49,20 +62,23 @@ function obey(ws, request) {
   }))
 }
 
-async function serve(cert, key) {
+async function serve(deflate, cert, key) {
   const server = cert
     ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) })
     : http.createServer()
   const handleProtocols = offered => SUBPROTOCOLS.find(name => offered.has(name)) ?? false
-  const sockets = new WebSocketServer({ server, handleProtocols })
+  const sockets = new WebSocketServer({ server, handleProtocols, perMessageDeflate: perMessageDeflate(deflate) ?? false })
   sockets.on('connection', async (ws, request) => console.log(await obey(ws, request)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   console.log('port', server.address().port)
 }
 
-async function connect(url, ca) {
-  const options = { headers: { 'X-Peer': 'a peer' }, ca: ca && fs.readFileSync(ca) }
+async function connect(deflate, url, ca) {
+  const options = {
+    headers: { 'X-Peer': 'a peer' }, ca: ca && fs.readFileSync(ca),
+    perMessageDeflate: perMessageDeflate(deflate) ?? false,
+  }
   for (;;) {
     const ws = new WebSocket(url, SUBPROTOCOLS, options)
     const ended = obey(ws)
@@ -75,4 +91,5 @@ async function connect(url, ca) {
   }
 }
 
-await { serve, connect }[process.argv[2]](...process.argv.slice(3))
+const [deflate, role, ...words] = process.argv.slice(2)
+await { serve, connect }[role](JSON.parse(deflate), ...words)

@@ -1,6 +1,7 @@
 -- moonsocket and real peers of other languages, in both roles, in the clear and over TLS: what both of them say is
 -- compared. `make interop` runs it.
 local certificates = require "spec.support.certificates"
+local cjson = require "cjson"
 local moonsocket = require "moonsocket"
 local program = require "spec.support.program"
 local raw = require "raw"
@@ -119,7 +120,8 @@ local function as_server(self, tls, extra)
 end
 
 -- Plays act(session) beside the peer; nothing may be left behind.
-local function play(peer, role, tls, extra, act)
+-- @param deflate the peer's parameters of compression, or nil
+local function play(peer, role, tls, extra, act, deflate)
   local self = setmetatable({ boxes = setmetatable({}, { __mode = "k" }), opened = 0, closed = 0 }, session)
   stage.run(function()
     local arguments, begin = role(self, tls, extra)
@@ -129,7 +131,7 @@ local function play(peer, role, tls, extra, act)
       self:open()
       act(self)
       leave(self)
-    end, { peer.command[1], peer.command[2], table.unpack(arguments) })
+    end, { peer.command[1], peer.command[2], cjson.encode(deflate or cjson.null), table.unpack(arguments) })
     if self.server then self.server:shutdown() end
     stage.await("every on_close", function() return self.closed >= self.opened end)
     assert.equal(self.opened, self.closed)
@@ -319,6 +321,75 @@ local function in_both_roles(peer, play_it)
   end)
 end
 
+-- ---- compression
+
+-- Parameters that we ask for, and those that the peer does. Ours are "no takeover" unless told otherwise.
+local function parameters(given)
+  local all = { threshold = 1, server_no_context_takeover = false, client_no_context_takeover = false }
+  for name, value in pairs(given or {}) do all[name] = value end
+  return all
+end
+
+local COMPRESSED = {
+  { "with takeover both ways" },
+  { "without the server's takeover", { server_no_context_takeover = true } },
+  { "without the client's takeover", { client_no_context_takeover = true } },
+  { "without takeover", { server_no_context_takeover = true, client_no_context_takeover = true } },
+  { "with a small window of the server's", { server_max_window_bits = 9 } },
+  { "with a small window of the client's", { client_max_window_bits = 9 } },
+  { "with all of it", {
+    server_no_context_takeover = true, client_no_context_takeover = true,
+    server_max_window_bits = 10, client_max_window_bits = 11,
+  } },
+}
+
+-- What both agreed on has the parameters that were asked for, and no other.
+local function assert_agreed(s, asked)
+  local expected = { "permessage-deflate" }
+  for name, value in pairs(asked or {}) do expected[#expected + 1] = value == true and name or name .. "=" .. value end
+  local got = {}
+  for part in s.ws.extensions:gmatch "[^; ]+" do got[#got + 1] = part end
+  table.sort(expected)
+  table.sort(got)
+  assert.same(expected, got)
+  s:tell "extensions"
+  assert.matches("^permessage%-deflate", s:answer())
+end
+
+local function assert_echoes_all(s)
+  for _ = 1, 2 do
+    for _, size in ipairs(SIZES) do
+      echoes(s, text_of(size), "text")
+      echoes(s, ("\xff\0"):rep(size // 2), "binary")
+    end
+  end
+  for _, kind in ipairs { "text", "binary" } do
+    s:tell("fragments " .. kind)
+    assert.truthy(s.ws:receive(TIMEOUT) == (kind == "text" and "日" or "\xff\xff\xff"):rep(30000))
+  end
+end
+
+local function compressed(play_it)
+  for _, row in ipairs(COMPRESSED) do
+    local what, asked = row[1], row[2]
+    it(what .. ", as we ask", function()
+      play_it({ compression = parameters(asked) }, function(s)
+        assert_agreed(s, asked)
+        assert_echoes_all(s)
+      end, {})
+    end)
+
+    if asked then
+      it(what .. ", as the peer asks", function()
+        play_it({ compression = parameters() }, function(s)
+          assert_agreed(s, asked)
+          assert_echoes_all(s)
+        end, asked)
+      end)
+    end
+  end
+end
+
 local roles = {
   { name = "our client and the server of ", play = as_client },
   { name = "our server and the client of ", play = as_server },
@@ -334,6 +405,9 @@ describe("between", function()
           in_both_roles(peer, function(extra, act) play(peer, role.play, tls, extra, act) end)
         end)
       end
+      describe(role.name .. peer.name .. ", compressed:", function()
+        compressed(function(extra, act, deflate) play(peer, role.play, false, extra, act, deflate) end)
+      end)
     end
   end
 end)
