@@ -12,13 +12,17 @@ import re
 import resource
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 SIZES = (20, 1024, 16 * 1024, 64 * 1024)
 CONNECTIONS = 50
 IDLE = 10_000
+COMPRESSED = 200  # idle ones: enough, where each takes a third of a MiB
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -122,6 +126,79 @@ def measure_idle(options):
             return {"connections": connections, "bytes": (server.memory() - before) / connections}
 
 
+class Compressed:
+    """A connection that has agreed on compression; how: "shared", which takes nothing over, or "takeover"."""
+
+    REQUEST = (b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+               b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+
+    def __init__(self, port, how):
+        self.takes_over = how == "takeover"
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.stream = self.socket.makefile("rb")
+        self.socket.sendall(self.REQUEST)
+        head = b"".join(iter(self.stream.readline, b"\r\n"))
+        if b"permessage-deflate" not in head:
+            sys.exit("the server does not compress")
+        self.begin()
+
+    def begin(self):
+        self.compressor, self.inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+
+    def send(self, message):
+        if not self.takes_over:
+            self.begin()
+        payload = (self.compressor.compress(message) + self.compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        size = len(payload)
+        length = struct.pack(">B", 0x80 | size) if size < 126 else struct.pack(">BH", 0xFE, size)
+        self.socket.sendall(b"\xC1" + length + b"\0\0\0\0" + payload)  # RSV1, and a mask of zeros
+
+    def check_echo(self, message):
+        first, length = struct.unpack(">BB", self.stream.read(2))
+        if length == 126:
+            length, = struct.unpack(">H", self.stream.read(2))
+        echo = self.inflater.decompress(self.stream.read(length) + b"\0\0\xff\xff")
+        if first != 0xC1 or echo != message:
+            sys.exit("the echo is not the message compressed")
+
+
+def rows_of_json(count, first=0):
+    """A JSON array that compresses as such things do."""
+    return json.dumps([{"id": i, "name": f"name {i * 7919 % 10007}", "on": i % 3 == 0}
+                       for i in range(first, first + count)]).encode()
+
+
+def measure_compressed_idle(options, how):
+    message = rows_of_json(2000)  # longer than the window, so that it is filled
+
+    def open_one(port):
+        connection = Compressed(port, how)
+        connection.send(message)
+        connection.check_echo(message)
+        return connection
+    with Server(options.server + [how]) as server:
+        connections = [open_one(server.port) for _ in range(10)]  # what the server takes once
+        before = server.memory()
+        connections += [open_one(server.port) for _ in range(COMPRESSED)]
+        return (server.memory() - before) / COMPRESSED
+
+
+def measure_compressed_cpu(options, how, rounds):
+    with Server(options.server + [how]) as server:
+        connections = [Compressed(server.port, how) for _ in range(CONNECTIONS)]
+        for i in range(rounds):
+            if i == rounds // 4:  # warm
+                before = server.cpu()
+            message = rows_of_json(24, i)
+            for connection in connections:
+                connection.send(message)
+            for connection in connections:
+                connection.check_echo(message)
+        messages = (rounds - rounds // 4) * CONNECTIONS
+        return {"size": len(message), "cpu_us": (server.cpu() - before) / messages / 1e3}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -138,9 +215,11 @@ def main():
                 rows.append({"size": size, **measure_cpu(server, load, milliseconds),
                              "calls": count_calls(server, load, milliseconds // 4)})
     idle = measure_idle(options)
+    compressed = {how: {**measure_compressed_cpu(options, how, 40 if options.quick else 200),
+                        "idle_bytes": measure_compressed_idle(options, how)} for how in ("shared", "takeover")}
 
     if options.json:
-        print(json.dumps({"echo": rows, "idle": idle}, indent=2))
+        print(json.dumps({"echo": rows, "idle": idle, "compressed": compressed}, indent=2))
         return
     print(f"Echo over {CONNECTIONS} connections, one message in flight on each:\n")
     print(f"{'bytes':>8}{'CPU us/message':>18}{'messages/s':>14}{'system calls/message':>24}")
@@ -148,6 +227,10 @@ def main():
         calls = "no strace" if row["calls"] is None else f"{row['calls']:.2f}"
         print(f"{row['size']:>8}{row['cpu_us']:>18.2f}{row['per_second']:>14}{calls:>24}")
     print(f"\n{idle['connections']} idle connections, each after one message: {idle['bytes']:.0f} resident bytes each")
+    print(f"\nCompressed, JSON:\n\n{'':>16}{'bytes':>8}{'CPU us/message':>18}{'resident bytes, idle':>24}")
+    for how, row in compressed.items():
+        name = "no takeover" if how == "shared" else how
+        print(f"{name:>16}{row['size']:>8}{row['cpu_us']:>18.2f}{row['idle_bytes']:>24.0f}")
 
 
 if __name__ == "__main__":
