@@ -7,8 +7,8 @@ local scene = require "spec.support.scene"
 local testing = require "moonsocket.testing"
 
 local DOCUMENTS = {
-  "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/endings.md", "docs/handlers.md",
-  "docs/proxies.md", "docs/reconnect.md", "docs/testing.md", "docs/tls.md",
+  "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/compression.md", "docs/endings.md",
+  "docs/handlers.md", "docs/proxies.md", "docs/reconnect.md", "docs/testing.md", "docs/tls.md",
 }
 
 local function read(path)
