@@ -2,7 +2,6 @@
 -- that were not agreed on; connections that end in the middle; and pressure.
 local deflate = require "deflate"
 local handlers = require "spec.support.handlers"
-local moonsocket = require "moonsocket"
 local outcome = require "spec.support.outcome"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
@@ -161,29 +160,27 @@ describe("the limit of a message", function()
       print("port", server.port)
       moonsocket.run()
     ]]
-    moonsocket.run(function()
-      program.run(function(run)
-        local port = tonumber((run:await "^port\t(%d+)"))
-        local function throw(payload)
-          local p = peer.open({ port = port }, OFFER)
-          p:send(peer.frame { opcode = 2, rsv = RSV1, payload = payload, key = UNMASKED })
-          local frame = p:read_frame()
-          p:drop()
-          return frame
-        end
-        assert.equal(100 * KiB, #deflate.inflater()(throw(deflate.compressor()("\0", 100 * KiB)).payload))
-        run:await "^closed"
-        local before = raw.resident(run.pid)
-        for _ = 1, 3 do
-          assert.equal("close 1009 message of at least 1048577 bytes is over the limit of 1048576",
-            peer.describe(throw(bomb)))
-          assert.equal("1009", (run:await "^closed\t(%d+)"))
-        end
-        local grown = raw.resident(run.pid) - before
-        assert.is_true(grown < 4 * MiB, ("%d bytes more"):format(grown))
-        run:stop()
-      end, "-e", server)
-    end)
+    program.run(function(run)
+      local port = tonumber((run:await "^port\t(%d+)"))
+      local function throw(payload)
+        local p = peer.open({ port = port }, OFFER)
+        p:send(peer.frame { opcode = 2, rsv = RSV1, payload = payload, key = UNMASKED })
+        local frame = p:read_frame()
+        p:drop()
+        return frame
+      end
+      assert.equal(100 * KiB, #deflate.inflater()(throw(deflate.compressor()("\0", 100 * KiB)).payload))
+      run:await "^closed"
+      local before = raw.resident(run.pid)
+      for _ = 1, 3 do
+        assert.equal("close 1009 message of at least 1048577 bytes is over the limit of 1048576",
+          peer.describe(throw(bomb)))
+        assert.equal("1009", (run:await "^closed\t(%d+)"))
+      end
+      local grown = raw.resident(run.pid) - before
+      assert.is_true(grown < 4 * MiB, ("%d bytes more"):format(grown))
+      run:stop()
+    end, "-e", server)
   end)
 end)
 
@@ -224,6 +221,35 @@ describe("a compressed connection that ends in the middle of a message", functio
         end)
       end)
     end
+  end
+end)
+
+describe("a Lua state that is closed in the middle of compressed messages", function()
+  for _, takeover in ipairs { true, false } do
+    it(("leaves nothing behind (takeover: %s)"):format(takeover), function()
+      local script = ([[
+        local moonsocket = require "moonsocket"
+        local peer = require "spec.support.peer"
+        local compression = { server_no_context_takeover = %s, client_no_context_takeover = %s, threshold = 1 }
+        local server = assert(moonsocket.serve("127.0.0.1:0", {
+          message = function(ws, message) ws:send(message) end,
+          close = function(_, code, reason) print("ended", code, reason) end,
+        }, { compression = compression }))
+        local ws = assert(moonsocket.connect("ws://127.0.0.1:" .. server.port, { compression = compression }))
+        ws:send "from our own client"
+        print(ws:receive())
+        p = peer.open(server, %q)
+        p:send(peer.frame { rsv = 4, payload = "\xf2\x48\xcd\xc9\xc9\x07\x00" }
+          .. peer.frame { rsv = 4, payload = "\xf2\x48\xcd", fin = false } .. peer.ping "there?")
+        print(p:read_frame().rsv, p:read_frame().payload)
+      ]]):format(not takeover, not takeover, OFFER)
+      program.run(function(run)
+        run:await "^from our own client\ttext$"
+        run:await "^4\tthere%?$"
+        for _ = 1, 2 do run:await "^ended\t1006\tthe Lua state was closed$" end
+        assert.equal(0, run:finish())
+      end, "-e", script)
+    end)
   end
 end)
 

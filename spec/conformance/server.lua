@@ -1,5 +1,5 @@
--- An echo server for Autobahn's cases, whose largest message has 16 MiB. It compresses as each case asks for. Prints the
--- port it listens on.
+-- An echo server for Autobahn's cases, whose largest message has 16 MiB. It compresses as each case asks for. Prints
+-- the port it listens on.
 local moonsocket = require "moonsocket"
 
 local ROOM = 64 * 1024 * 1024

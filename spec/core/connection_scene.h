@@ -64,9 +64,9 @@ static inline enum ws_done scene_done(const struct scene *s, const char *name)
 static inline void scene_accept(struct scene *s)
 {
 	static const struct ws_slice nothing = { NULL, 0 };
-	static const struct ws_deflate_parameters none = { .agreed = false };
 
-	if (ws_connection_accept(s->c, (struct ws_slice){ s->key, strlen(s->key) }, nothing, &none) == WS_ERROR_MEMORY)
+	if (ws_connection_accept(s->c, (struct ws_slice){ s->key, strlen(s->key) }, nothing,
+	                         &s->endpoint.options.compression.parameters) == WS_ERROR_MEMORY)
 		ws_connection_refuse(s->c, 500, "", nothing);
 }
 

@@ -330,6 +330,82 @@ static void test_memory(void)
 
 /* ---- against the naive reader */
 
+/* ---- compressed messages (RFC 7692) */
+
+/* What a session tells of the stream, if takeover was agreed on; its last words in why. */
+static const char *play_compressed(char why[WS_WHY_SIZE])
+{
+	static const struct ws_deflate_parameters agreed = { .agreed = true };
+	struct ws_session s;
+	uint8_t copy[ROOM], *data = copy;
+	struct ws_session_event ev = { .why = "" };
+	size_t len = stream_len;
+
+	memcpy(copy, stream, stream_len);
+	told[0] = '\0';
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	CHECK(ws_session_agree(&s, &agreed, 1) == 0);
+	while (ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0) {
+		tell(&ev);
+		ws_session_done(&s);
+		if (ev.type == WS_SESSION_FAILURE)
+			break;
+	}
+	memcpy(why, ev.why, WS_WHY_SIZE);
+	ws_session_clear(&s);
+	CHECK(s.deflate == NULL);
+	return told;
+}
+
+static void test_compressed(void)
+{
+	static const struct {
+		const char *payload;
+		size_t len;
+		unsigned first;
+		const char *told, *why;
+	} rows[] = {
+#define ROW(payload) payload, sizeof payload - 1
+		{ ROW("\xf2\x48\xcd\xc9\xc9\x07\x00"), WS_TEXT, "message 1 'Hello'\n", "" },
+		{ ROW("\x00"), WS_BINARY, "message 2 ''\n", "" },
+		{ ROW(""), WS_BINARY, "message 2 ''\n", "" },
+		{ ROW("\x06"), WS_TEXT, "failure 1007\n", "a compressed message cannot be inflated" },
+		{ ROW("\xf2\x48\xcd"), WS_TEXT, "failure 1007\n", "a compressed message cannot be inflated" },
+		{ ROW("\x00\x01\x00\xfe\xff\xff\x00"), WS_TEXT, "failure 1007\n", "a text message is not valid UTF-8" },
+		{ ROW("\x00\x01\x00\xfe\xff\xff\x00"), WS_BINARY, "message 2 '\xff'\n", "" },
+		{ ROW("\x00\x02\x00\xfd\xff\xe6\x97\x00"), WS_TEXT, "failure 1007\n",
+		  "a text message ends inside a UTF-8 character" },
+		{ ROW("\x62\x60\x18\x26\x00\x00"), WS_BINARY, "failure 1009\n",
+		  "message of at least 201 bytes is over the limit of 200" },
+	};
+	char why[WS_WHY_SIZE], expected_text[100];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		stream_len = 0;
+		frame(FIN | WS_RSV1 | rows[i].first, rows[i].payload, rows[i].len);
+		text_frame(FIN | WS_TEXT, "next");
+		snprintf(expected_text, sizeof expected_text, "%s%s", rows[i].told, rows[i].why[0] ? "" : "message 1 'next'\n");
+		unit_row("row %zu: %s", i, play_compressed(why));
+		CHECK(strcmp(told, expected_text) == 0);
+		CHECK(!rows[i].why[0] || strcmp(why, rows[i].why) == 0);
+	}
+	ws_session_pool_clear(&pool);
+}
+
+/* The limit holds for a plain message as before, also right behind a compressed one. */
+static void test_plain_behind_compressed(void)
+{
+	char large[LIMIT + 1], why[WS_WHY_SIZE];
+
+	memset(large, 'x', sizeof large);
+	stream_len = 0;
+	frame(FIN | WS_RSV1 | WS_BINARY, "\x00", 1);
+	frame(FIN | WS_BINARY, large, sizeof large);
+	CHECK(strcmp(play_compressed(why), "message 2 ''\nfailure 1009\n") == 0);
+	CHECK(strcmp(why, "message of 201 bytes is over the limit of 200") == 0);
+	ws_session_pool_clear(&pool);
+}
+
 /* Something of everything, right up to the Close frame. */
 static void mixed_stream(void)
 {
@@ -638,6 +714,8 @@ UNIT_MAIN(
 	{ "text that is not UTF-8 is found at the first bad byte of an unfinished frame", test_bad_byte },
 	{ "the limit holds for a frame and for the sum of fragments, not for several messages", test_limit },
 	{ "an announced length is enough, and nothing is allocated for it", test_announcement },
+	{ "compressed messages are told of inflated, and what is wrong with them in words", test_compressed },
+	{ "a plain message behind a compressed one is limited by its length", test_plain_behind_compressed },
 	{ "a Close frame is told with its code and reason", test_close },
 	{ "the reason of a Close frame is cut between characters", test_close_payload },
 	{ "nothing is held once a message was handed over", test_memory },

@@ -12,6 +12,7 @@
 enum { FIN = 0x80, LARGE = 60000 };
 
 static struct scene scene;
+static const struct ws_compression_options *compression; /* NULL: none */
 
 /* Some bytes at a time, so that little comes in one piece. */
 static void send_in_pieces(unsigned first, const char *payload, size_t len, size_t step)
@@ -39,6 +40,8 @@ static void play(void)
 	memset(large, 'x', sizeof large);
 	if (!scene_start(&scene))
 		return;
+	if (compression)
+		scene.endpoint.options.compression = *compression;
 	scene.endpoint.options.close_timeout = 100;
 	scene.endpoint.options.heartbeat = (struct ws_heartbeat_options){ 60000, 60000 };
 	scene_bytes(&scene, scene_head, 20);
@@ -53,6 +56,11 @@ static void play(void)
 	send_in_pieces(FIN | WS_PONG, "between", 7, 2);
 	send_in_pieces(FIN | WS_CONTINUATION, "ments", 5, 4);
 	exchange();
+	if (compression) {
+		send_in_pieces(WS_RSV1 | WS_TEXT, "\xf2\x48\xcd", 3, 2);
+		send_in_pieces(FIN | WS_CONTINUATION, "\xc9\xc9\x07", 4, 4);
+		exchange();
+	}
 	ws_connection_want(scene.c, WS_SESSION_HOLD);
 	scene_send(&scene, FIN | WS_TEXT, "held");
 	send_in_pieces(FIN | WS_BINARY, large, 20000, 9000);
@@ -113,8 +121,10 @@ static void check_told(void)
 {
 	static const char all[] = "message(small) ping(p) message(60000) pong(between) message(fragments) message(held) "
 		"message(20000)";
+	static const char all_compressed[] = "message(small) ping(p) message(60000) pong(between) message(fragments) "
+		"message(Hello) message(held) message(20000)";
 
-	CHECK(!scene_told(&scene, "closing(1000 good bye)") || scene_told(&scene, all));
+	CHECK(!scene_told(&scene, "closing(1000 good bye)") || scene_told(&scene, compression ? all_compressed : all));
 	CHECK(!scene_told(&scene, "close(1002") && memcmp(scene.wire, "HTTP/1.1 400", 12) != 0);
 }
 
@@ -177,6 +187,22 @@ static void test_refusal(void)
 	starve(refuse, 1);
 }
 
+/* With takeover both ways, and without. What cannot be compressed goes as it is. */
+static void test_compressed(void)
+{
+	static const struct ws_compression_options kinds[] = {
+		{ { true, false, false, 0, 0 }, 1, 1 }, { { true, true, true, 0, 0 }, 1, 1 }
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		compression = &kinds[i];
+		starve(close_by_peer, 1);
+		CHECK(scene_told(&scene, "message(Hello)"));
+		starve(close_by_us, 5);
+	}
+	compression = NULL;
+}
+
 static void test_for_a_while(void)
 {
 	starve(close_by_peer, 5);
@@ -193,6 +219,7 @@ UNIT_MAIN(
 	{ "each allocation fails once, and we close", test_own_close },
 	{ "each allocation fails once, and the peer breaks the protocol", test_failure },
 	{ "each allocation fails once, and it is refused late", test_refusal },
+	{ "each allocation of a compressed connection fails", test_compressed },
 	{ "some in a row fail", test_for_a_while },
 	{ "none succeeds any more", test_for_good }
 )
