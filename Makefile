@@ -60,8 +60,8 @@ closing: build/closing/closing_explore ## explore the closing state machine exha
 fuzz: $(FUZZERS:%=build/fuzz/%) ## random input for every parser, with clang's libFuzzer; TIME=60 seconds for each
 	@tools/fuzz.sh $(or $(TIME),60) $^
 
-conformance: build need-conformance ## Autobahn's cases, for a server and for a client; ALL=1 for the slow ones, too
-	@tools/conformance.sh $(if $(ALL),--all)
+conformance: build need-conformance ## Autobahn's cases, for a server and for a client; LARGE=1 for the slow ones, too
+	@tools/conformance.sh $(if $(LARGE),--large)
 
 interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles, and through real proxies
 	@tools/interop.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Autobahn's cases for servers and for clients, played by kosoku from a virtual environment under build/. --all: also
-# those that take minutes.
+# Autobahn's cases for servers and for clients, played by kosoku from a virtual environment under build/. --large:
+# also those that take minutes.
 set -eu
 venv=build/conformance/venv
 wanted=kosoku==0.1.0

@@ -1,8 +1,8 @@
 """Plays Autobahn's cases with kosoku against a server and against a client, and judges the outcome.
 
-    run.py [--all] KOSOKU FOLDER INTERPRETER SERVER CLIENT
+    run.py [--large] KOSOKU FOLDER INTERPRETER SERVER CLIENT
 
-Without --all those cases of compression are left out that echo a thousand messages of 64 KiB or more: they take six of
+Without --large those cases of compression are left out that echo a thousand messages of 64 KiB or more: they take six of
 the eight minutes. The server prints its port first; the client is given kosoku's. Reports go to FOLDER. kosoku passes a run that did too
 few cases, and one whose server died in it: so they are counted here.
 """
@@ -23,7 +23,7 @@ SUBGROUPS = {"12": 5, "13": 7}
 LARGE = (9, 10, 14, 15, 16, 17, 18)
 # These have no right answer: RFC 6455 leaves open what follows a Close frame, and the codes 5000 and 65535.
 INFORMATIONAL = {"7.1.6", "7.13.1", "7.13.2"}
-TIMEOUT = 900  # seconds; a good run takes less than a minute, and with --all five
+TIMEOUT = 900  # seconds; a good run takes less than a minute, and with --large five
 
 
 class Suite:
@@ -127,9 +127,8 @@ def run(role, play, suite, folder, command):
 
 
 def main():
-    arguments = [argument for argument in sys.argv[1:] if argument != "--all"]
-    kosoku, folder, interpreter, server, client = arguments
-    suite = Suite(kosoku, "--all" in sys.argv)
+    *option, kosoku, folder, interpreter, server, client = sys.argv[1:]
+    suite = Suite(kosoku, option == ["--large"])
     outcomes = [run("server", play_server, suite, folder, [interpreter, server]),
                 run("client", play_client, suite, folder, [interpreter, client])]
     passed, failed = map(sum, zip(*outcomes))

@@ -174,9 +174,9 @@ static bool list_next(struct list *list, struct extension *e)
 		if (!line)
 			return false;
 		list->rest = line->value;
-		list->malformed = !find_element(&list->rest); /* at least one */
+		find_element(&list->rest); /* there is at least one */
 	}
-	list->malformed = list->malformed || !take_extension(&list->rest, e);
+	list->malformed = !take_extension(&list->rest, e);
 	return !list->malformed;
 }
 
