@@ -16,7 +16,7 @@
 
 enum {
 	SCENE_LOG = 8192,
-	SCENE_WIRE = 4096,
+	SCENE_WIRE = 16384,
 	SCENE_PATIENCE = 5000 /* ms: what hasn't happened by then never will */
 };
 

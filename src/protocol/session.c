@@ -198,7 +198,10 @@ static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len
 	return ws_deflate_inflate(s->deflate, data, len, last, a->data + a->len, *room);
 }
 
-/* RFC 7692 section 6.2. What unfolds without end is cut at the limit, however little of it has come. */
+/*
+ * RFC 7692 section 6.2. What unfolds without end is cut at the limit, however little of it has come. Returns WS_AGAIN
+ * where all is well.
+ */
 static int take_compressed(struct ws_session *s, const struct ws_piece *piece, bool last,
                            struct ws_session_event *event)
 {
@@ -220,7 +223,7 @@ static int take_compressed(struct ws_session *s, const struct ws_piece *piece, b
 	return WS_AGAIN;
 }
 
-/* A message that came in one piece needs no assembly. */
+/* The same. A message that came in one piece needs no assembly. */
 static int take_plain(struct ws_session *s, const struct ws_piece *piece, bool last, struct ws_session_event *event)
 {
 	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
