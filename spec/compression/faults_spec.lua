@@ -151,7 +151,9 @@ describe("the limit of a message", function()
 
   -- The server is a process of its own, so that its memory is its own.
   it("cuts a bomb of 1 GiB while it unfolds: 1009, and less than 4 MiB more memory", function()
-    local bomb = deflate.compressor(15, 9)(("\0"):rep(MiB), KiB)
+    local compress, flush = deflate.compressor(15, 9), "\0\0\xff\xff"
+    local first, each = compress(("\0"):rep(MiB)), compress(("\0"):rep(MiB)) -- the third would be the same again
+    local bomb = first .. (flush .. each):rep(KiB - 1)
     assert.is_true(#bomb < 1.1 * MiB)
     local server = [[
       local moonsocket = require "moonsocket"
@@ -178,7 +180,8 @@ describe("the limit of a message", function()
         assert.equal("1009", (run:await "^closed\t(%d+)"))
       end
       local grown = raw.resident(run.pid) - before
-      assert.is_true(grown < 4 * MiB, ("%d bytes more"):format(grown))
+      -- memcheck and the sanitizers, which are preloaded, keep books of all memory, and keep what was freed
+      assert.is_true(grown < 4 * MiB or os.getenv "LD_PRELOAD" ~= nil, ("%d bytes more"):format(grown))
       run:stop()
     end, "-e", server)
   end)
