@@ -467,6 +467,33 @@ static void test_shared(void)
 	ws_deflate_pool_clear(&pool);
 }
 
+/* Sharing is among those that agreed on the same. */
+static void test_not_shared(void)
+{
+	static uint8_t message[40000];
+	static const struct {
+		unsigned bits;
+		int level;
+	} kinds[] = { { 15, 9 }, { 9, 9 }, { 15, 1 }, { 9, 1 }, { 15, 9 } };
+	size_t sizes[COUNT(kinds)];
+
+	for (size_t i = 0; i < 20000; i++) /* each letter is as frequent as the others, but words come again */
+		message[i] = message[20000 + i] = random_byte() & 63;
+	for (size_t i = 0; i < 20000; i += 20)
+		memcpy(message + i, message + i / 3, 5);
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		struct ws_deflate *d = end_of(WS_SERVER, kinds[i].bits, false, kinds[i].level);
+		const void *payload = message;
+		sizes[i] = sizeof message;
+		CHECK(ws_deflate_message(d, &payload, &sizes[i]));
+		ws_deflate_free(d);
+	}
+	CHECK(sizes[0] < sizes[1] - 5000 && sizes[2] < sizes[3] - 5000); /* a window of 512 bytes sees less */
+	CHECK(sizes[0] < sizes[2]);
+	CHECK(sizes[4] == sizes[0]);
+	ws_deflate_pool_clear(&pool);
+}
+
 /* What one large message took is not kept. */
 static void test_large(void)
 {
@@ -497,5 +524,6 @@ UNIT_MAIN(
 	{ "every allocation fails", test_starved },
 	{ "a connection with takeover has as much memory as is said", test_memory_of_a_connection },
 	{ "without takeover all use the same", test_shared },
+	{ "those that agreed on different windows or levels do not", test_not_shared },
 	{ "a large message's memory is not kept", test_large }
 )
