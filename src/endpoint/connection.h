@@ -135,7 +135,10 @@ void ws_connection_drop(struct ws_connection *c);
 
 enum ws_state ws_connection_state(const struct ws_connection *c);
 
-/* Answers on_request with the 101. 0, WS_ERROR_CLOSED (it is gone meanwhile) or WS_ERROR_MEMORY. */
+/*
+ * Answers on_request with the 101; agreed: of ws_extension_choose. 0, WS_ERROR_CLOSED (it is gone meanwhile) or
+ * WS_ERROR_MEMORY.
+ */
 int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol,
                          const struct ws_deflate_parameters *agreed);
 
