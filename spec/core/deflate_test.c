@@ -189,7 +189,7 @@ static bool reference_takes(z_stream *z, const void *payload, size_t len, const 
 	return count == message_len && z->avail_in == 0;
 }
 
-/* Messages of every kind, by every window and level: our other end and plain zlib, in the same window, get them back. */
+/* Messages of every kind: our other end and plain zlib, in the same window, get them back. */
 static void check_stream(enum ws_role role, unsigned bits, bool takeover, int level)
 {
 	static uint8_t message[70000];

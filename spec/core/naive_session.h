@@ -1,6 +1,6 @@
 /*
- * A peer's bytes read the slow way, the whole stream at once, rule by rule as RFC 6455 and 7692 have them: what sessions
- * are measured by. And a session fed as a connection feeds it. Both keep a log of what they tell.
+ * A peer's bytes read the slow way, the whole stream at once, rule by rule as RFC 6455 and 7692 have them: what
+ * sessions are measured by. And a session fed as a connection feeds it. Both keep a log of what they tell.
  */
 #ifndef NAIVE_SESSION_H
 #define NAIVE_SESSION_H

@@ -210,7 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct ws_deflate_parameters ours = {
 		data[0] & 1, data[0] & 2, data[0] & 4, (uint8_t)(15 - data[1] % 8), (uint8_t)(15 - data[1] / 16 % 8)
 	};
-	char *text = strndup((const char *)data + 2, size < 200 ? size - 2 : 200);
+	char *text = strndup((const char *)data + 2, size < 202 ? size - 2 : 200);
 	if (make_head(&head, text))
 		check(&head, &ours);
 	free(text);

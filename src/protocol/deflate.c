@@ -191,8 +191,8 @@ static void pool_give(struct ws_deflate_pool *pool, struct ws_inflater *i)
 }
 
 /*
- * Inflates until the input is used up or the output is full; adds to *written. zlib can look back into all that one call
- * of it writes, and the window: so it gets to write no more than a window's length at a time.
+ * Inflates until the input is used up or the output is full; adds to *written. zlib can look back into the window and
+ * all that one call of it writes: so it gets to write no more than a window's length at a time.
  */
 static int inflate_some(struct ws_inflater *i, const uint8_t **data, size_t *len, uint8_t *out, size_t size,
                         size_t *written)
@@ -224,8 +224,8 @@ static int inflate_some(struct ws_inflater *i, const uint8_t **data, size_t *len
 }
 
 /*
- * Section 7.2.2: the bytes that were left out follow the payload. Not a final block, behind which nothing need follow, nor
- * no payload at all, which is how some peers compress an empty message.
+ * Section 7.2.2: the bytes that were left out follow the payload. Not a final block, behind which nothing need follow;
+ * nor no payload at all, which is how some peers compress an empty message.
  */
 static int take_tail(struct ws_inflater *i, uint8_t *out, size_t size, size_t *written)
 {

@@ -39,7 +39,7 @@ void ws_deflate_free(struct ws_deflate *d);
 
 /*
  * Compresses a whole message, of at least one byte. True: *data and *len are the payload instead, alive until the next
- * call for any connection of the pool. False: it is to be sent as it is, for want of memory or because it is over 1 GiB.
+ * call for any connection of the pool. False: it is to be sent as it is, for want of memory or being over 1 GiB.
  */
 bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len);
 
@@ -49,8 +49,8 @@ void ws_deflate_forget(struct ws_deflate *d);
 /*
  * Inflates what there is of a message's payload, advancing *data and *len; last: it ends there. Writes at most size
  * bytes to out, at least one, and returns how many: where that is size, there may be more, even if *len is 0. Or
- * WS_ERROR_PROTOCOL: this is no DEFLATE data, not all of it, or it refers to what has left the window that was agreed on;
- * or WS_ERROR_MEMORY. After an error only ws_deflate_free may follow.
+ * WS_ERROR_PROTOCOL: this is no DEFLATE data, not all of it, or it refers to what has left the window that was agreed
+ * on; or WS_ERROR_MEMORY. After an error only ws_deflate_free may follow.
  */
 long ws_deflate_inflate(struct ws_deflate *d, const uint8_t **data, size_t *len, bool last, uint8_t *out, size_t size);
 

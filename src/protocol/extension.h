@@ -1,4 +1,4 @@
-/* Sec-WebSocket-Extensions (RFC 6455 section 9.1): permessage-deflate offered, chosen, agreed on (RFC 7692 section 7). */
+/* Sec-WebSocket-Extensions (RFC 6455 section 9.1): permessage-deflate offered and agreed on (RFC 7692 section 7). */
 #ifndef WS_PROTOCOL_EXTENSION_H
 #define WS_PROTOCOL_EXTENSION_H
 
@@ -40,7 +40,7 @@ struct ws_deflate_parameters ws_extension_offer(const struct ws_deflate_paramete
 const char *ws_extension_wrong(const struct ws_head *head, const struct ws_deflate_parameters *ours,
                                struct ws_deflate_parameters *agreed);
 
-/* Writes parameters as the header has them, with a NUL; "" where permessage-deflate is not in use. Returns the length. */
+/* Writes parameters as the header has them, with a NUL; "": permessage-deflate is not in use. Returns the length. */
 size_t ws_extension_text(char out[WS_EXTENSION_SIZE], const struct ws_deflate_parameters *parameters);
 
 #pragma GCC visibility pop

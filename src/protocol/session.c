@@ -145,8 +145,8 @@ static void message_start(struct ws_session *s, const struct ws_frame *frame)
 }
 
 /*
- * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; of a compressed
- * message it counts what is inflated. True: it has failed.
+ * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; of a
+ * compressed message it counts what is inflated. True: it has failed.
  */
 static bool data_frame_fails(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
 {
@@ -294,8 +294,8 @@ int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **d
 			event->type = WS_SESSION_HELD;
 			return 0;
 		}
-		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, &frame,
-		                      &piece);
+		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len,
+		                      &frame, &piece);
 		if (e == WS_ERROR_PROTOCOL)
 			return fail(event, WS_CODE_PROTOCOL_ERROR, piece.why);
 		if (e == WS_AGAIN) /* a head or a control frame of which more is to come */
