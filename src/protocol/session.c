@@ -200,8 +200,9 @@ static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len
 
 /*
  * RFC 7692 section 6.2. What unfolds without end is cut at the limit, however little of it has come. Returns WS_AGAIN
- * where all is well.
+ * where all is well. Inlined it would take registers from the path of plain messages.
  */
+__attribute__((noinline))
 static int take_compressed(struct ws_session *s, const struct ws_piece *piece, bool last,
                            struct ws_session_event *event)
 {
