@@ -67,7 +67,8 @@ local function set_host(parts, text, default_port)
   local digits = rest:match "^:(%d*)$"
   local port = rest:find "^:?$" and default_port or digits and #digits <= 5 and math.tointeger(tonumber(digits))
   if not port or port < 1 or port > 65535 then
-    return nil, ("the port '%s' is not a number from 1 to 65535"):format(rest:gsub("^:", ""))
+    -- what is no number may be a password, whose '@' was forgotten
+    return nil, ("the port%s is not a number from 1 to 65535"):format(digits and " '" .. digits .. "'" or "")
   end
   parts.host, parts.port = host, port
   parts.host_header = port == default_port and header or header .. ":" .. port
