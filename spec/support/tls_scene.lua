@@ -39,6 +39,12 @@ function tls_scene.trusting(extra)
   return { tls = tls }
 end
 
+--- Waits until the server has been told so many endings: a client may be gone before.
+function tls_scene.await_endings(endings, count)
+  stage.await("the server's on_close", function() return #endings >= count end)
+  assert.equal(count, #endings)
+end
+
 --- Connects, is echoed, closes. options: of the client (default: it trusts the ca).
 function tls_scene.visit(url, options)
   local ws = assert(moonsocket.connect(url, options or tls_scene.trusting()))
@@ -52,7 +58,7 @@ end
 --- The same, and what the server was told.
 function tls_scene.works(url, endings, options)
   tls_scene.visit(url, options)
-  stage.await("the server's on_close", function() return #endings > 0 end)
+  tls_scene.await_endings(endings, 1)
   assert.same({ code = 1000, reason = "done", clean = true, by = "peer" }, table.remove(endings))
 end
 

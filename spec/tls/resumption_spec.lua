@@ -2,7 +2,6 @@
 -- but never one that was made under other rules.
 local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
-local stage = require "spec.support.stage"
 local tls_scene = require "spec.support.tls_scene"
 
 -- Python's server: play(connect); connect(extra) connects with that much more in the option tls, and returns whether
@@ -38,7 +37,7 @@ describe("a session", function()
           assert.equal(reused, lines[2 * i - 1]:match "reused=(%a+)")
           assert.equal("ended close_notify", lines[2 * i])
         end
-        stage.await("the server's on_close", function() return #endings == 3 end)
+        tls_scene.await_endings(endings, 3)
       end)
     end)
 
@@ -107,7 +106,7 @@ describe("a session", function()
       local files = certificates.of "client"
       local lines = tls_scene.client_lines(server.port, "--times", "2", "--cert", files.cert, "--key", files.key)
       assert.same({ "False", "True" }, { lines[1]:match "reused=(%a+)", lines[3]:match "reused=(%a+)" })
-      assert.equal(2, #endings)
+      tls_scene.await_endings(endings, 2)
     end)
   end)
 end)

@@ -12,7 +12,7 @@ local function told(code, reason, info) return { code, reason, info.clean, info.
 
 -- What the server's on_close was told, as told.
 local function ending(endings)
-  stage.await("the server's on_close", function() return #endings > 0 end)
+  tls_scene.await_endings(endings, 1)
   local last = table.remove(endings)
   return { last.code, last.reason, last.clean, last.by }
 end

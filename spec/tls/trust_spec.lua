@@ -88,7 +88,8 @@ describe("a server that verifies clients", function()
             table.unpack(own and { "--cert", own.cert, "--key", own.key } or {}))
           local last = lines[#lines]
           if not case.says then
-            assert.same({ "ended close_notify", 1 }, { last, #endings })
+            assert.equal("ended close_notify", last)
+            tls_scene.await_endings(endings, 1)
           else
             local missing = not own and version == "1.2" and "handshake failure" -- 1.2 has no other alert for it
             assert.matches(missing or case.says, last)
