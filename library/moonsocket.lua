@@ -70,6 +70,16 @@ function moonsocket.connect(url, options) end
 ---@return string? message
 function moonsocket.reconnect(url, options) end
 
+---A message for many: checked and framed once, and compressed once for all connections that compress alike, however
+---often it is sent. `ws:send` and `server:broadcast` take it in a message's place.
+---Worth while where the same is sent again and again: each call of broadcast does as much by itself.
+---
+---Raises an error if text is not UTF-8.
+---@param message string
+---@param kind? moonsocket.Kind default "text"
+---@return moonsocket.Prepared
+function moonsocket.prepare(message, kind) end
+
 ---Runs the loop until nothing is left to wait for (no server, connection, timer or waiting task), or until `stop`.
 ---
 ---A first SIGINT or SIGTERM shuts every server down with 1001 and lets `run` return when that is done; a second one
@@ -368,6 +378,9 @@ function moonsocket.is_unexpected(code, ...) end
 ---@field close_info moonsocket.CloseInfo? likewise
 local WebSocket = {}
 
+---What `moonsocket.prepare` returned.
+---@class moonsocket.Prepared
+
 ---What on_close is told besides code and reason.
 ---@class moonsocket.CloseInfo
 ---@field clean boolean the peer's Close frame came, and ours went out
@@ -379,8 +392,8 @@ local WebSocket = {}
 ---Queues a message; it goes out by the end of the loop's turn. Raises an error if text is not UTF-8.
 ---
 ---With the option on_overflow = "wait" it waits while the queue is full.
----@param message string
----@param kind? moonsocket.Kind default "text"
+---@param message string|moonsocket.Prepared
+---@param kind? moonsocket.Kind default "text"; a prepared message has its own
 ---@return true? sent
 ---@return integer|string buffered_or_error bytes that now wait to be sent; or "closed", or "overflow"
 ---@return integer? code after "closed"
@@ -542,8 +555,8 @@ function Server:connections() end
 
 ---Sends a message to every open connection as ws:send would, but never waits: with on_overflow = "wait", too, those
 ---whose queue is full are left out. Raises an error if text is not UTF-8.
----@param message string
----@param kind? moonsocket.Kind default "text"
+---@param message string|moonsocket.Prepared
+---@param kind? moonsocket.Kind default "text"; a prepared message has its own
 ---@return integer count connections that it was queued for
 function Server:broadcast(message, kind) end
 

@@ -15,6 +15,7 @@ local url = require "moonsocket.url"
 
 local moonsocket = {
   codes = core.codes,
+  prepare = core.prepare,
   go = core.go,
   sleep = core.sleep,
   after = core.after,

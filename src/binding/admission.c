@@ -153,10 +153,7 @@ static int push_admit(lua_State *L, void *arg)
 static int push_server_error(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
-	if (box->owner->on_error == LUA_NOREF)
-		return -1;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->on_error);
-	return 0;
+	return ws_owner_push_error_handler(L, box->owner);
 }
 
 /* admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. */

@@ -44,10 +44,7 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
 	int arguments = push_handler(L, box, WS_SLOT_ERROR);
-	if (arguments >= 0 || box->owner->on_error == LUA_NOREF)
-		return arguments;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->on_error);
-	return 0;
+	return arguments >= 0 ? arguments : ws_owner_push_error_handler(L, box->owner);
 }
 
 /* ---- running it */

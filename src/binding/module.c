@@ -8,6 +8,7 @@
 #include "binding/call.h"
 #include "binding/cancellation.h"
 #include "binding/client.h"
+#include "binding/prepared.h"
 #include "binding/request.h"
 #include "binding/server.h"
 #include "binding/stream.h"
@@ -143,6 +144,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "discard", ws_module_discard },
 		{ "tls", ws_module_tls },
 		{ "stream", ws_module_stream },
+		{ "prepare", ws_module_prepare },
 		{ "servers", ws_box_server_list },
 		{ "clients", ws_box_client_list },
 		{ "may_run", module_may_run },
@@ -167,6 +169,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_request_register(L);
 	ws_box_server_register(L);
 	ws_box_register(L);
+	ws_box_prepared_register(L);
 	ws_timer_register(L);
 	ws_cancellation_register(L);
 	ws_tls_register(L);

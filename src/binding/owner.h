@@ -38,8 +38,14 @@ struct ws_owner {
 /* Pushes the owner's function for a slot, or nil. */
 void ws_owner_push_handler(lua_State *L, const struct ws_owner *owner, enum ws_slot slot);
 
+/* on_error of a struct ws_call: for the owner, what it was given as on_error. */
+int ws_owner_push_error_handler(lua_State *L, void *owner);
+
 /* One of its ws has been collected. */
 void ws_owner_forget(struct ws_owner *owner);
+
+/* A setter of a server's: keeps the function, or nil, at index 2 in place of the one before, which it returns. Raises. */
+int ws_owner_set_function(lua_State *L, struct ws_owner *owner, int *reference);
 
 /* Lets a reference of the registry go. */
 void ws_owner_unref(struct ws_owner *owner, int *reference);

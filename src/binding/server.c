@@ -7,6 +7,7 @@
 
 #include "binding/box.h"
 #include "binding/options.h"
+#include "binding/prepared.h"
 #include "binding/tls.h"
 #include "binding/websocket.h"
 #include "error.h"
@@ -157,7 +158,7 @@ int ws_box_server_list(lua_State *L)
 
 /* ---- methods */
 
-static struct ws_box_server *check_server(lua_State *L)
+struct ws_box_server *ws_box_server_check(lua_State *L)
 {
 	struct ws_box_server *box = ws_check_self(L, type_name);
 	if (!box->owner.server)
@@ -167,7 +168,7 @@ static struct ws_box_server *check_server(lua_State *L)
 
 static int server_connections(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	lua_Integer n = 0;
 	lua_createtable(L, (int)box->owner.server->open, 0);
 	for (const struct ws_connection *c = box->owner.server->first; c; c = c->next) {
@@ -182,40 +183,25 @@ static int server_connections(lua_State *L)
 /* Returns how many connections the message was queued for. */
 static int server_broadcast(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
-	size_t len;
-	int kind = ws_check_kind(L, 3);
-	const char *data = ws_check_message(L, 2, kind, &len);
-	lua_Integer sent = 0;
-	for (struct ws_connection *c = box->owner.server->first; c; c = c->next)
-		sent += ws_connection_send(c, (enum ws_opcode)kind, data, len) == 0;
+	struct ws_box_server *box = ws_box_server_check(L);
+	struct ws_prepared now = { .pool = NULL }, *message = ws_box_prepared_check(L, 2, &now);
+	lua_Integer sent = (lua_Integer)ws_server_broadcast(box->owner.server, message);
+	ws_prepared_clear(&now);
 	lua_pushinteger(L, sent);
 	return 1;
 }
 
 static int server_on_error(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
-	if (!lua_isnil(L, 2))
-		luaL_checktype(L, 2, LUA_TFUNCTION);
-	lua_settop(L, 2);
-	if (box->owner.on_error == LUA_NOREF)
-		lua_pushnil(L);
-	else
-		lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner.on_error);
-	ws_owner_unref(&box->owner, &box->owner.on_error);
-	lua_insert(L, 2);
-	if (!lua_isnil(L, 3))
-		box->owner.on_error = luaL_ref(L, LUA_REGISTRYINDEX);
-	lua_settop(L, 2);
-	return 1;
+	struct ws_box_server *box = ws_box_server_check(L);
+	return ws_owner_set_function(L, &box->owner, &box->owner.on_error);
 }
 
 /* ---- shutdown */
 
 static int shutdown_end(lua_State *L, int status, lua_KContext ctx)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	(void)status;
 	(void)ctx;
 	lua_pushinteger(L, (lua_Integer)(box->owner.server->ended - box->owner.server->aborted));
@@ -225,7 +211,7 @@ static int shutdown_end(lua_State *L, int status, lua_KContext ctx)
 
 static int wait_for_shutdown(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	if (box->over)
 		return shutdown_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "shutdown");
@@ -287,7 +273,7 @@ static struct ws_server_shutdown check_shutdown(lua_State *L)
 /* shutdown{code =, reason =, drain =, spread =} -> closed, aborted */
 static int server_shutdown(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	if (lua_isnoneornil(L, 2)) {
 		lua_settop(L, 1);
 		lua_newtable(L);
@@ -313,7 +299,7 @@ static int server_close_variable(lua_State *L)
 /* reload_tls([tls]) -> true | nil, message: for connections from now on; what is wrong changes nothing */
 static int server_reload_tls(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	if (box->renew_tls == LUA_NOREF)
 		return luaL_error(L, "reload_tls: the server was started without the option tls");
 	lua_settop(L, 2);
@@ -348,7 +334,7 @@ static void set_tally(lua_State *L, const char *name, const struct ws_tally *tal
 
 static int server_stats(lua_State *L)
 {
-	const struct ws_server *server = check_server(L)->owner.server;
+	const struct ws_server *server = ws_box_server_check(L)->owner.server;
 	const struct ws_connection_stats *stats = &server->endpoint.stats;
 	lua_newtable(L);
 	set_count(L, "opened", server->opened);
@@ -387,7 +373,7 @@ static void push_url(lua_State *L, const struct ws_box_server *box)
 /* Upvalue 2: the methods. */
 static int server_index(lua_State *L)
 {
-	struct ws_box_server *box = check_server(L);
+	struct ws_box_server *box = ws_box_server_check(L);
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
 		return 1;
@@ -409,7 +395,7 @@ static int server_index(lua_State *L)
 
 static int server_newindex(lua_State *L)
 {
-	check_server(L);
+	ws_box_server_check(L);
 	lua_pushvalue(L, 2);
 	bool method = lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL;
 	const char *name = luaL_tolstring(L, 2, NULL);
@@ -420,7 +406,7 @@ static int server_newindex(lua_State *L)
 
 static int server_tostring(lua_State *L)
 {
-	const struct ws_box_server *box = check_server(L);
+	const struct ws_box_server *box = ws_box_server_check(L);
 	lua_pushfstring(L, "moonsocket.server %s%s", box->address, box->owner.server->listener ? "" : " (shut down)");
 	return 1;
 }

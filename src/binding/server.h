@@ -27,6 +27,9 @@ struct ws_box_server {
 
 void ws_box_server_register(lua_State *L);
 
+/* The server at index 1. Raises. */
+struct ws_box_server *ws_box_server_check(lua_State *L);
+
 /* Of the core: listen{...} and servers(). */
 int ws_box_server_listen(lua_State *L);
 int ws_box_server_list(lua_State *L);

@@ -8,6 +8,7 @@
 #include "binding/box.h"
 #include "binding/fields.h"
 #include "binding/handlers.h"
+#include "binding/prepared.h"
 #include "error.h"
 #include "protocol/code.h"
 
@@ -176,7 +177,7 @@ int ws_box_push_closed(lua_State *L, const struct ws_box *box)
 	return 3;
 }
 
-static int push_error(lua_State *L, const struct ws_box *box, int error)
+int ws_box_push_error(lua_State *L, const struct ws_box *box, int error)
 {
 	if (error == WS_ERROR_CLOSED)
 		return ws_box_push_closed(L, box);
@@ -224,7 +225,7 @@ int ws_box_push_end(lua_State *L, const struct ws_box *box)
 	return 3;
 }
 
-static bool is_open(const struct ws_box *box)
+bool ws_box_is_open(const struct ws_box *box)
 {
 	return ws_connection_state(box->connection) == WS_OPEN;
 }
@@ -246,21 +247,30 @@ static int wait_to_send(lua_State *L, struct ws_box *box)
 	return task ? ws_box_wait_in(L, task, &box->draining, -1, send_again) : ws_call_block(L, websocket_send);
 }
 
+/* Queues the string, or the prepared message, at index 2. */
+static int queue_message(lua_State *L, struct ws_connection *c)
+{
+	struct ws_prepared *prepared = ws_box_prepared_at(L, 2);
+	if (prepared)
+		return ws_connection_send_prepared(c, prepared);
+	size_t len;
+	int kind = ws_check_kind(L, 3);
+	const char *data = ws_check_message(L, 2, kind, &len);
+	return ws_connection_send(c, (enum ws_opcode)kind, data, len);
+}
+
 static int websocket_send(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	size_t len;
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
-	int kind = ws_check_kind(L, 3);
-	const char *data = ws_check_message(L, 2, kind, &len);
-	int e = ws_connection_send(box->connection, (enum ws_opcode)kind, data, len);
+	int e = queue_message(L, box->connection);
 	if (e == WS_ERROR_OVERFLOW && box->connection->endpoint->options.on_overflow == WS_OVERFLOW_WAIT) {
 		lua_settop(L, 3);
 		return wait_to_send(L, box);
 	}
 	if (e)
-		return push_error(L, box, e);
+		return ws_box_push_error(L, box, e);
 	lua_pushboolean(L, true);
 	lua_pushinteger(L, (lua_Integer)ws_connection_buffered(box->connection));
 	return 2;
@@ -271,7 +281,7 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	(void)ctx;
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	if (ws_connection_buffered(box->connection) > 0)
 		return push_timeout(L);
@@ -282,11 +292,11 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 static int websocket_drain(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
 	ws_transport_flush(&box->connection->transport);
-	if (!is_open(box) || ws_connection_buffered(box->connection) == 0)
+	if (!ws_box_is_open(box) || ws_connection_buffered(box->connection) == 0)
 		return drain_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "drain");
 	return task ? ws_box_wait_in(L, task, &box->draining, seconds, drain_end) : ws_call_block(L, websocket_drain);
@@ -439,7 +449,7 @@ static int websocket_wait_closed(lua_State *L)
 static int websocket_pause(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	ws_connection_pause(box->connection);
 	lua_pushboolean(L, true);
@@ -449,7 +459,7 @@ static int websocket_pause(lua_State *L)
 static int websocket_resume(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	ws_connection_resume(box->connection);
 	lua_pushboolean(L, true);
@@ -460,13 +470,13 @@ static int websocket_ping(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	size_t len = 0;
-	if (!is_open(box))
+	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	const char *payload = luaL_optlstring(L, 2, NULL, &len);
 	luaL_argcheck(L, len <= WS_CONTROL_PAYLOAD, 2, "the payload of a ping has at most 125 bytes");
 	int e = ws_connection_ping(box->connection, payload, len);
 	if (e)
-		return push_error(L, box, e);
+		return ws_box_push_error(L, box, e);
 	lua_pushboolean(L, true);
 	return 1;
 }

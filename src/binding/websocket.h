@@ -67,6 +67,9 @@ int ws_module_discard(lua_State *L);
 /* Whether only a finalizer of the user's, which runs after ours, can still see it. */
 bool ws_box_is_collected(const struct ws_box *box);
 
+/* Whether its connection can be written to: no closing handshake has begun. */
+bool ws_box_is_open(const struct ws_box *box);
+
 /* The ws at index 1. Raises. */
 struct ws_box *ws_box_check(lua_State *L);
 
@@ -98,6 +101,9 @@ struct ws_closing_report ws_box_report(const struct ws_box *box);
 
 /* Pushes nil, "closed" and the code; returns 3. */
 int ws_box_push_closed(lua_State *L, const struct ws_box *box);
+
+/* Pushes nil and why what was asked of the core has failed; returns how many values that is. May raise. */
+int ws_box_push_error(lua_State *L, const struct ws_box *box, int error);
 
 /* Pushes the reason; the info table. May raise. */
 void ws_box_push_reason(lua_State *L, const struct ws_box *box);

@@ -287,11 +287,36 @@ static void after_write(struct ws_connection *c)
 		ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
-/* Compresses it where that was agreed on, and if it is long enough. */
-static int write_message(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len)
+/* 0: a message of that length may be queued now. */
+static int admit(struct ws_connection *c, size_t len)
+{
+	if (ws_connection_state(c) != WS_OPEN)
+		return WS_ERROR_CLOSED;
+	return overflows(c, len) ? overflow(c, len) : 0;
+}
+
+/* After a message was queued, or was not. */
+static int after_message(struct ws_connection *c, size_t len, int error)
+{
+	if (error)
+		return error;
+	c->message_at = ws_connection_now(c);
+	c->endpoint->stats.messages_out++;
+	c->endpoint->stats.bytes_out += len;
+	after_write(c);
+	return 0;
+}
+
+/* Whether that was agreed on, and the message is long enough. */
+static bool compresses(const struct ws_connection *c, size_t len)
+{
+	return c->session.deflate && len >= c->endpoint->options.compression.threshold;
+}
+
+static int write_message(struct ws_connection *c, unsigned kind, const void *data, size_t len)
 {
 	struct ws_deflate *deflate = c->session.deflate;
-	if (!deflate || len < c->endpoint->options.compression.threshold || !ws_deflate_message(deflate, &data, &len))
+	if (!compresses(c, len) || !ws_deflate_message(deflate, &data, &len))
 		return ws_connection_write_frame(c, kind, data, len);
 	int e = ws_connection_write_frame(c, kind | WS_RSV1, data, len);
 	if (e)
@@ -301,18 +326,30 @@ static int write_message(struct ws_connection *c, enum ws_opcode kind, const voi
 
 int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len)
 {
-	if (ws_connection_state(c) != WS_OPEN)
-		return WS_ERROR_CLOSED;
-	if (overflows(c, len))
-		return overflow(c, len);
-	int e = write_message(c, kind, data, len);
-	if (e)
-		return e;
-	c->message_at = ws_connection_now(c);
-	c->endpoint->stats.messages_out++;
-	c->endpoint->stats.bytes_out += len;
-	after_write(c);
-	return 0;
+	int e = admit(c, len);
+	return e ? e : after_message(c, len, write_message(c, kind, data, len));
+}
+
+/* A frame's head and mask are a client's own; what is compressed in a context is that connection's own. */
+static int write_prepared(struct ws_connection *c, struct ws_prepared *message)
+{
+	const struct ws_prepared_frame *frame = &message->plain;
+	if (compresses(c, frame->len)) {
+		if (!ws_deflate_likeness(c->session.deflate))
+			return write_message(c, frame->opcode, frame->data, frame->len);
+		frame = ws_prepared_compressed(message, c->session.deflate);
+	}
+	if (c->session.closing.role == WS_CLIENT)
+		return ws_connection_write_frame(c, frame->opcode, frame->data, frame->len);
+	const struct iovec parts[2] = { { (void *)frame->head, frame->head_size }, { (void *)frame->data, frame->len } };
+	return ws_transport_write(&c->transport, parts, frame->len ? 2 : 1);
+}
+
+int ws_connection_send_prepared(struct ws_connection *c, struct ws_prepared *message)
+{
+	const size_t len = message->plain.len;
+	int e = admit(c, len);
+	return e ? e : after_message(c, len, write_prepared(c, message));
 }
 
 int ws_connection_ping(struct ws_connection *c, const void *data, size_t len)

@@ -3,6 +3,7 @@
 #define WS_ENDPOINT_CONNECTION_H
 
 #include "endpoint/heartbeat.h"
+#include "endpoint/prepared.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/transport.h"
@@ -151,6 +152,9 @@ void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *
  * connection has then been failed with 1008.
  */
 int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void *data, size_t len);
+
+/* The same for a message that others get as well. */
+int ws_connection_send_prepared(struct ws_connection *c, struct ws_prepared *message);
 
 /*
  * Sends a Ping of at most 125 bytes; data NULL: with a payload by which on_pong can tell the round trip's time.

@@ -250,6 +250,14 @@ const char *ws_server_full(const struct ws_server *server)
 	return full ? "the server has all the connections it may have" : NULL;
 }
 
+size_t ws_server_broadcast(struct ws_server *server, struct ws_prepared *message)
+{
+	size_t sent = 0;
+	for (struct ws_connection *c = server->first; c; c = c->next)
+		sent += ws_connection_send_prepared(c, message) == 0;
+	return sent;
+}
+
 void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls)
 {
 	if (tls)

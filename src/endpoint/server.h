@@ -77,6 +77,9 @@ void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls);
 /* Drops all connections, whoever holds them, and frees the server; nothing is called back any more. NULL is allowed. */
 void ws_server_free(struct ws_server *server);
 
+/* Sends the message to every open connection. Returns how many it was queued for. */
+size_t ws_server_broadcast(struct ws_server *server, struct ws_prepared *message);
+
 /* The server of one of its connections. */
 struct ws_server *ws_server_of(const struct ws_connection *c);
 

@@ -141,6 +141,11 @@ bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
 	return true;
 }
 
+unsigned ws_deflate_likeness(const struct ws_deflate *d)
+{
+	return d->out_takeover ? 0 : (unsigned)d->out_bits << 8 | d->level;
+}
+
 void ws_deflate_forget(struct ws_deflate *d)
 {
 	if (d->deflater)

@@ -43,6 +43,9 @@ void ws_deflate_free(struct ws_deflate *d);
  */
 bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len);
 
+/* Who has the same number compresses a message to the same bytes. 0: what was sent before counts as well (takeover). */
+unsigned ws_deflate_likeness(const struct ws_deflate *d);
+
 /* The message compressed last has not been sent: the next one must not refer to it. */
 void ws_deflate_forget(struct ws_deflate *d);
 

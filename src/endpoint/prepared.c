@@ -1,0 +1,64 @@
+/* The frames of a message that goes to many. */
+#include "endpoint/prepared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+static int frame_init(struct ws_prepared_frame *f, struct ws_session_pool *pool, unsigned opcode, const void *data,
+                      size_t len)
+{
+	*f = (struct ws_prepared_frame){ .opcode = opcode, .data = data, .len = len };
+	int size = ws_frame_head(&pool->frames, f->head, opcode, true, len, NULL);
+	f->head_size = (uint8_t)(size > 0 ? size : 0);
+	return size > 0 ? 0 : size;
+}
+
+int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum ws_opcode kind, const void *data,
+                     size_t len)
+{
+	p->pool = pool;
+	p->compressed = NULL;
+	return frame_init(&p->plain, pool, kind, data, len);
+}
+
+void ws_prepared_clear(struct ws_prepared *p)
+{
+	while (p->compressed) {
+		struct ws_prepared_frame *f = p->compressed;
+		p->compressed = f->next;
+		free(f);
+	}
+}
+
+/* The frame, with its payload behind it. NULL: it cannot be compressed. */
+static struct ws_prepared_frame *compress(struct ws_prepared *p, struct ws_deflate *deflate)
+{
+	const void *data = p->plain.data;
+	size_t len = p->plain.len;
+	if (!ws_deflate_message(deflate, &data, &len))
+		return NULL;
+	struct ws_prepared_frame *f = malloc(sizeof *f + len);
+	if (!f)
+		return NULL;
+	memcpy(f + 1, data, len);
+	if (frame_init(f, p->pool, p->plain.opcode | WS_RSV1, f + 1, len) == 0)
+		return f;
+	free(f);
+	return NULL;
+}
+
+const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate)
+{
+	const unsigned likeness = ws_deflate_likeness(deflate);
+	struct ws_prepared_frame *f = p->compressed;
+	while (f && f->likeness != likeness)
+		f = f->next;
+	if (f || !(f = compress(p, deflate)))
+		return f ? f : &p->plain;
+	f->likeness = likeness;
+	f->next = p->compressed;
+	p->compressed = f;
+	return f;
+}

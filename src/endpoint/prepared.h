@@ -1,0 +1,37 @@
+/* A message for many: framed once, and compressed once for all who compress alike. */
+#ifndef WS_ENDPOINT_PREPARED_H
+#define WS_ENDPOINT_PREPARED_H
+
+#include "protocol/session.h"
+
+#pragma GCC visibility push(hidden)
+
+/* As a server sends it: nothing is masked. */
+struct ws_prepared_frame {
+	struct ws_prepared_frame *next;
+	const void *data; /* payload */
+	size_t len;
+	unsigned opcode;   /* perhaps with WS_RSV1 */
+	unsigned likeness; /* of ws_deflate_likeness: for whom it is */
+	uint8_t head_size, head[WS_FRAME_HEAD_SIZE];
+};
+
+/* Fields are for reading only. All zero: cleared. */
+struct ws_prepared {
+	struct ws_session_pool *pool;
+	struct ws_prepared_frame plain;
+	struct ws_prepared_frame *compressed; /* one for each way in which it has been compressed; owned */
+};
+
+/* data is the caller's, and must outlive it. 0 or WS_ERROR_MEMORY. */
+int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum ws_opcode kind, const void *data,
+                     size_t len);
+
+void ws_prepared_clear(struct ws_prepared *p);
+
+/* The frame for who compresses so, without takeover; the plain one where it cannot be compressed. */
+const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate);
+
+#pragma GCC visibility pop
+
+#endif
