@@ -71,8 +71,8 @@ function moonsocket.connect(url, options) end
 function moonsocket.reconnect(url, options) end
 
 ---A message for many: checked and framed once, and compressed once for all connections that compress alike, however
----often it is sent. `ws:send` and `server:broadcast` take it in a message's place.
----Worth while where the same is sent again and again: each call of broadcast does as much by itself.
+---often it is sent. `ws:send`, `server:broadcast`, `ws:publish` and `server:publish` take it in a message's place.
+---Worth while where the same is sent again and again: each call of broadcast and publish does as much by itself.
 ---
 ---Raises an error if text is not UTF-8.
 ---@param message string
@@ -361,8 +361,8 @@ function moonsocket.is_unexpected(code, ...) end
 
 -- ---- a connection
 
----A connection. Any other field is yours: `ws.user = "ann"`. After the end every method but the setters returns
----nil, "closed" and the code, and raises no error.
+---A connection. Any other field is yours: `ws.user = "ann"`. After the end every method but the setters, topics and
+---publish returns nil, "closed" and the code, and raises no error.
 ---
 ---`local ws <close> = ws` closes it when the block ends: with 1000, or with 1011 if by an error.
 ---@class moonsocket.WebSocket
@@ -398,6 +398,35 @@ local WebSocket = {}
 ---@return integer|string buffered_or_error bytes that now wait to be sent; or "closed", or "overflow"
 ---@return integer? code after "closed"
 function WebSocket:send(message, kind) end
+
+---Lets this connection of a server have what is published under a topic: a name of 1 to 255 bytes, compared as it is.
+---It has it until unsubscribe, or the end. Subscribing again changes nothing. docs/topics.md says more.
+---
+---Raises an error if the name is not one, or if this is a client's ws.
+---@param topic string
+---@return true? subscribed
+---@return string? error "closed", or the system's
+---@return integer? code after "closed"
+function WebSocket:subscribe(topic) end
+
+---Ends a subscription. Without one it does nothing. Raises the errors of subscribe.
+---@param topic string
+---@return true? unsubscribed
+---@return "closed"? error
+---@return integer? code after "closed"
+function WebSocket:unsubscribe(topic) end
+
+---After the end: those that it had then.
+---@return string[] topics that it is subscribed to, the first subscription first
+function WebSocket:topics() end
+
+---Sends a message to all that are subscribed to a topic, but for this connection, which need not be. Else as
+---`server:publish`; and it still does so after the end: on_close can tell the others.
+---@param topic string
+---@param message string|moonsocket.Prepared
+---@param kind? moonsocket.Kind default "text"; a prepared message has its own
+---@return integer count connections that it was queued for
+function WebSocket:publish(topic, message, kind) end
 
 ---Waits until everything that was queued has been handed to the system.
 ---@param timeout? number default: for as long as it takes
@@ -560,6 +589,28 @@ function Server:connections() end
 ---@return integer count connections that it was queued for
 function Server:broadcast(message, kind) end
 
+---Sends a message to all that are subscribed to a topic: as ws:send would, but never waits. A connection whose queue is
+---full is closed or left out, as its option on_overflow says, and holds up nobody else. Raises an error if text is not
+---UTF-8, or the topic is no name of 1 to 255 bytes.
+---@param topic string
+---@param message string|moonsocket.Prepared
+---@param kind? moonsocket.Kind default "text"; a prepared message has its own
+---@return integer count connections that it was queued for
+function Server:publish(topic, message, kind) end
+
+---@return string[] topics those that have subscribers, in no order
+function Server:topics() end
+
+---@param topic string
+---@return integer count connections that are subscribed to it
+function Server:topic_count(topic) end
+
+---Sets the function for a topic that has lost its last subscriber, by whatever way, and not found another by the end of
+---the loop's turn. It may wait. An error in it goes to on_error.
+---@param fn fun(topic: string)|nil
+---@return function? before
+function Server:on_topic_empty(fn) end
+
 ---Waits. Stops accepting, closes every connection, and after `drain` seconds terminates those that are left. Every
 ---on_close has run when it returns. A second call waits for the same end, with a new `drain` from now.
 ---@param options? moonsocket.ShutdownOptions
@@ -578,8 +629,8 @@ function Server:reload_tls(tls) end
 ---@return moonsocket.Stats
 function Server:stats() end
 
----Sets the function for errors in callbacks of connections that have no on_error of their own, and in `authorize`.
----Without it they are printed to stderr.
+---Sets the function for errors in callbacks of connections that have no on_error of their own, in `authorize`, and
+---in on_topic_empty. Without it they are printed to stderr.
 ---@param fn fun(message: string, traceback: string)|nil
 ---@return function? before
 function Server:on_error(fn) end

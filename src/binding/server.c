@@ -9,6 +9,7 @@
 #include "binding/options.h"
 #include "binding/prepared.h"
 #include "binding/tls.h"
+#include "binding/topic.h"
 #include "binding/websocket.h"
 #include "error.h"
 #include "protocol/code.h"
@@ -67,6 +68,7 @@ void ws_box_server_clear(struct ws_box_server *box)
 	ws_owner_unref(&box->owner, &box->admit);
 	ws_owner_unref(&box->owner, &box->renew_tls);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
+	ws_owner_unref(&box->owner, &box->on_topic_empty);
 	ws_owner_unref(&box->owner, &box->anchor);
 }
 
@@ -109,7 +111,7 @@ int ws_box_server_listen(lua_State *L)
 	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
 	*box = (struct ws_box_server){
 		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
-		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF,
+		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
 	ws_option_handlers(L, &box->owner);
@@ -140,6 +142,8 @@ int ws_box_server_listen(lua_State *L)
 	box->owner.server->user = box;
 	ws_server_set_tls(box->owner.server, ws_tls_option(L, "context"));
 	box->owner.server->on_shutdown = on_shutdown;
+	box->owner.server->topics.on_empty = ws_box_server_topic_empty;
+	box->owner.server->topics.arg = box;
 	link_box(box);
 	return 1;
 }
@@ -424,6 +428,10 @@ void ws_box_server_register(lua_State *L)
 	static const luaL_Reg methods[] = {
 		{ "connections", server_connections },
 		{ "broadcast", server_broadcast },
+		{ "publish", ws_box_server_publish },
+		{ "topics", ws_box_server_topics },
+		{ "topic_count", ws_box_server_topic_count },
+		{ "on_topic_empty", ws_box_server_on_topic_empty },
 		{ "on_error", server_on_error },
 		{ "shutdown", server_shutdown },
 		{ "reload_tls", server_reload_tls },

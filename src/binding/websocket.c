@@ -9,6 +9,7 @@
 #include "binding/fields.h"
 #include "binding/handlers.h"
 #include "binding/prepared.h"
+#include "binding/topic.h"
 #include "error.h"
 #include "protocol/code.h"
 
@@ -504,6 +505,10 @@ void ws_box_register(lua_State *L)
 		{ "pause", websocket_pause },
 		{ "resume", websocket_resume },
 		{ "ping", websocket_ping },
+		{ "subscribe", ws_box_subscribe },
+		{ "unsubscribe", ws_box_unsubscribe },
+		{ "topics", ws_box_topics },
+		{ "publish", ws_box_publish },
 		{ "on_message", ws_handlers_on_message },
 		{ "on_close", ws_handlers_on_close },
 		{ "on_closing", ws_handlers_on_closing },

@@ -7,6 +7,7 @@
 
 #include "endpoint/connection_private.h"
 #include "endpoint/opening.h"
+#include "endpoint/topic.h"
 #include "error.h"
 #include "net/random.h"
 #include "protocol/code.h"
@@ -142,6 +143,7 @@ static void on_ended(struct ws_transport *t)
 static void connection_free(struct ws_connection *c)
 {
 	ws_ending_free_reason(c);
+	ws_subscriptions_free(c);
 	ws_transport_free(&c->transport);
 	free(c->peer);
 	free(c);

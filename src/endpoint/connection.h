@@ -13,6 +13,7 @@
 #pragma GCC visibility push(hidden)
 
 struct ws_connection;
+struct ws_subscription;
 
 enum ws_overflow { WS_OVERFLOW_CLOSE, WS_OVERFLOW_DROP, WS_OVERFLOW_WAIT };
 
@@ -93,6 +94,7 @@ struct ws_connection {
 	struct ws_deferred work;       /* the pump, the report of the end, or the last release */
 	struct ws_endpoint *endpoint;
 	struct ws_connection *prev, *next; /* in its server's list */
+	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
 	struct ws_heartbeat heartbeat;
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */

@@ -91,6 +91,7 @@ static void on_finished(struct ws_connection *c)
 {
 	struct ws_server *server = ws_server_of(c);
 	unlink_connection(server, c);
+	ws_topics_leave(&server->topics, c);
 	if (c->session.closing.opened) {
 		struct ws_closing_report report = ws_connection_report(c);
 		server->open--;
@@ -237,6 +238,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	server->max_connections = max_connections;
 	server->listener = listener;
 	server->work.run = on_work;
+	ws_topics_init(&server->topics, loop);
 	ws_timer_init(&server->timer, on_tick);
 	ws_listener_start(listener, on_accepted, server);
 	return server;
@@ -274,8 +276,10 @@ void ws_server_free(struct ws_server *server)
 	while (server->first) {
 		struct ws_connection *c = server->first;
 		unlink_connection(server, c);
+		ws_topics_leave(&server->topics, c);
 		ws_connection_drop(c);
 	}
+	ws_topics_clear(&server->topics);
 	ws_timer_stop(server->endpoint.loop, &server->timer);
 	ws_loop_undefer(server->endpoint.loop, &server->work);
 	free((char *)server->shutdown.reason);

@@ -3,6 +3,7 @@
 #define WS_ENDPOINT_SERVER_H
 
 #include "endpoint/connection.h"
+#include "endpoint/topic.h"
 #include "net/listener.h"
 
 #pragma GCC visibility push(hidden)
@@ -31,6 +32,7 @@ struct ws_server {
 	struct ws_endpoint endpoint;
 	struct ws_listener *listener; /* NULL: no longer accepting */
 	struct ws_connection *first;  /* every connection, opening ones too */
+	struct ws_topics topics;      /* on_empty and its argument are the layer above's */
 	size_t opening, open;
 	size_t max_connections;       /* 0: no limit. Those over it are refused with 503 */
 	uint64_t opened;
