@@ -6,6 +6,7 @@ local peer = require "spec.support.peer"
 local METHODS = {
   "send", "receive", "messages", "close", "terminate", "wait_closed", "on_message", "on_close", "on_closing", "on_ping",
   "on_pong", "on_drain", "on_error", "ping", "pause", "resume", "drain",
+  "subscribe", "unsubscribe", "topics", "publish",
 }
 local FIELDS = {
   "id", "state", "request", "subprotocol", "extensions", "buffered", "rtt", "close_code", "close_reason", "close_info",

@@ -21,7 +21,8 @@ local function answers(ws)
     assert.same(wanted, table.pack(ws[name](ws, table.unpack(values))), name)
   end
   for _, name in ipairs { "send", "close", "terminate", "drain", "pause", "resume", "ping", "receive", "wait_closed",
-    "on_message", "on_closing", "on_ping", "on_pong", "on_drain", "on_error" } do
+    "on_message", "on_closing", "on_ping", "on_pong", "on_drain", "on_error",
+    "subscribe", "unsubscribe" } do
     for _, values in ipairs(arguments()) do of(name, values) end
   end
   for _, values in ipairs(arguments()) do
@@ -101,7 +102,7 @@ describe("a connection whose closing handshake has begun", function()
         ws:on_message(function() end)
         ws:close(4001, "first")
         results = {}
-        for _, name in ipairs { "send", "close", "drain", "pause", "resume", "ping" } do
+        for _, name in ipairs { "send", "close", "drain", "pause", "resume", "ping", "subscribe", "unsubscribe" } do
           for _, values in ipairs(arguments()) do
             results[#results + 1] = table.pack(ws[name](ws, table.unpack(values)))
           end
@@ -111,7 +112,7 @@ describe("a connection whose closing handshake has begun", function()
       local p = s:open()
       assert.same({ "close 4001 first" }, { peer.describe(p:read_frame()) })
       for _, result in ipairs(results) do assert.same({ n = 3, nil, "closed", 4001 }, result) end
-      assert.equal(6 * #arguments(), #results)
+      assert.equal(8 * #arguments(), #results)
       p:drop()
     end)
   end)

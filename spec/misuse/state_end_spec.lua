@@ -191,6 +191,7 @@ describe("a finalizer at the end of a Lua state", function()
         server = serve(function(connection)
           ws = connection
           ws.user = "ann"
+          ws:subscribe "room"
           ws:on_message(function() end)
         end)
         connect(server, 1)
@@ -212,11 +213,14 @@ describe("a finalizer at the end of a Lua state", function()
   finalizes("may wait for what is over", "print(done and ws:wait_closed())", "1006", "false")
   finalizes("may call every other method", [[
     for _, name in ipairs { "terminate", "drain", "pause", "resume", "ping", "on_message", "on_close", "on_closing",
-      "on_ping", "on_pong", "on_drain", "on_error" } do ws[name](ws, nil) end
+      "on_ping", "on_pong", "on_drain", "on_error", "topics" } do ws[name](ws, nil) end
+    for _, name in ipairs { "subscribe", "unsubscribe", "publish" } do ws[name](ws, "room", "x") end
     for message in ws:messages() do print(message) end
     print "done"]], "done", "done")
   for call, open in pairs {
     [".count"] = "1", [":stats().open"] = "1", [":connections()[1].id"] = "1", [":broadcast 'x'"] = "1",
+    [":publish('room', 'x')"] = "1", [":topic_count 'room'"] = "1", [":topics()[1]"] = "room",
+    [":on_topic_empty(nil)"] = "nil",
     [":on_error(nil)"] = "nil", [":shutdown { drain = 0 }"] = "0",
   } do
     finalizes("may ask for server" .. call,

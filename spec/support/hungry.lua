@@ -23,6 +23,8 @@ local function on_close(ws) told[ws.id] = told[ws.id] + 1 end
 local function handler(ws, request)
   ws:on_close(function() on_close(ws) end)
   ws:on_error(function() end)
+  ws:subscribe "all"
+  ws:subscribe("connection " .. ws.id)
   ws.user = { name = request.cookies.a, twice = request.headers["x-twice"] }
   if ws.id % 2 == 0 then
     for message, kind in ws:messages() do ws:send(message, kind) end
@@ -81,6 +83,8 @@ local function visit(server)
     turns(2)
   end
   server:broadcast "all"
+  server:publish("all", moonsocket.prepare "some")
+  server:topics()
   send(fd, CLOSE)
   turns(3)
 end
@@ -110,6 +114,7 @@ local descriptors = raw.descriptors()
 arm(true)
 local ok, wrong = pcall(function()
   servers[1] = moonsocket.serve("127.0.0.1:0", handler, options)
+  servers[1]:on_topic_empty(function() end)
   servers[2] = moonsocket.serve("127.0.0.1:0", callbacks, { close_timeout = 0.02, handshake_timeout = 0.05 })
   moonsocket.go(function() moonsocket.sleep(0.001) end)
   moonsocket.after(0.001, function() end)
