@@ -32,6 +32,17 @@ static void exchange(void)
 	scene_receive(&scene);
 }
 
+static void send_prepared(const char *text)
+{
+	struct ws_prepared message;
+
+	if (ws_prepared_init(&message, &scene.pool, WS_TEXT, text, strlen(text)) != 0)
+		return;
+	for (int i = 0; i < 2; i++)
+		(void)ws_connection_send_prepared(scene.c, &message);
+	ws_prepared_clear(&message);
+}
+
 /* A bit of everything that takes memory. */
 static void play(void)
 {
@@ -68,6 +79,7 @@ static void play(void)
 	ws_connection_want(scene.c, WS_SESSION_DELIVER);
 	exchange();
 	(void)ws_connection_send(scene.c, WS_TEXT, "answer", 6);
+	send_prepared("to many");
 	(void)ws_connection_ping(scene.c, NULL, 0);
 	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large);
 	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large); /* more than the kernel takes */
