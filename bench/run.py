@@ -1,4 +1,4 @@
-"""What an echoed message and an idle connection cost a server: CPU time, system calls, resident memory.
+"""What an echo, a delivery to a subscriber and an idle connection cost a server: CPU time, system calls, memory.
 
     run.py [--quick] [--json] LOAD SERVER-COMMAND...     the server prints its port first
 
@@ -23,6 +23,8 @@ SIZES = (20, 1024, 16 * 1024, 64 * 1024)
 CONNECTIONS = 50
 IDLE = 10_000
 COMPRESSED = 200  # idle ones: enough, where each takes a third of a MiB
+SUBSCRIBERS = 1000
+PUBLISHED = 100  # bytes of a message to them
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -126,19 +128,39 @@ def measure_idle(options):
             return {"connections": connections, "bytes": (server.memory() - before) / connections}
 
 
+def upgrade(port, lines=b""):
+    """A WebSocket connection: socket, its stream, the head of the server's answer. lines: more of the request's."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    stream = connection.makefile("rb")
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + lines + b"\r\n")
+    return connection, stream, b"".join(iter(stream.readline, b"\r\n"))
+
+
+def measure_delivery(options, in_flight, rounds):
+    """A round: so many messages at once to all subscribers, who get them before the next. CPU us per delivery."""
+    payload = b"m" * PUBLISHED
+    request = b"\x82" + bytes([0x80 | PUBLISHED]) + b"\0\0\0\0" + payload
+    answer = (b"\x82" + bytes([PUBLISHED]) + payload) * in_flight
+    with Server(options.server + ["publish"]) as server:
+        subscribers = [upgrade(server.port)[0] for _ in range(SUBSCRIBERS)]
+        for i in range(rounds):
+            if i == rounds // 4:  # warm
+                before = server.cpu()
+            subscribers[0].sendall(request * in_flight)
+            for subscriber in subscribers:
+                if subscriber.recv(len(answer), socket.MSG_WAITALL) != answer:
+                    sys.exit("a subscriber did not get what was published")
+        deliveries = (rounds - rounds // 4) * in_flight * SUBSCRIBERS
+        return (server.cpu() - before) / deliveries / 1e3
+
+
 class Compressed:
     """A connection that has agreed on compression; how: "shared", which takes nothing over, or "takeover"."""
 
-    REQUEST = (b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-               b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
-
     def __init__(self, port, how):
         self.takes_over = how == "takeover"
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.stream = self.socket.makefile("rb")
-        self.socket.sendall(self.REQUEST)
-        head = b"".join(iter(self.stream.readline, b"\r\n"))
+        self.socket, self.stream, head = upgrade(port, b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
         if b"permessage-deflate" not in head:
             sys.exit("the server does not compress")
         self.begin()
@@ -214,18 +236,21 @@ def main():
             with Load(options.load, server, CONNECTIONS, size) as load:
                 rows.append({"size": size, **measure_cpu(server, load, milliseconds),
                              "calls": count_calls(server, load, milliseconds // 4)})
+    delivery = {n: measure_delivery(options, n, 40 if options.quick else 200) for n in (1, 8)}
     idle = measure_idle(options)
     compressed = {how: {**measure_compressed_cpu(options, how, 40 if options.quick else 200),
                         "idle_bytes": measure_compressed_idle(options, how)} for how in ("shared", "takeover")}
 
     if options.json:
-        print(json.dumps({"echo": rows, "idle": idle, "compressed": compressed}, indent=2))
+        print(json.dumps({"echo": rows, "delivery_us": delivery, "idle": idle, "compressed": compressed}, indent=2))
         return
     print(f"Echo over {CONNECTIONS} connections, one message in flight on each:\n")
     print(f"{'bytes':>8}{'CPU us/message':>18}{'messages/s':>14}{'system calls/message':>24}")
     for row in rows:
         calls = "no strace" if row["calls"] is None else f"{row['calls']:.2f}"
         print(f"{row['size']:>8}{row['cpu_us']:>18.2f}{row['per_second']:>14}{calls:>24}")
+    print(f"\nA message of {PUBLISHED} bytes to {SUBSCRIBERS} subscribers, CPU us/delivery: {delivery[1]:.2f} with one in "
+          f"flight, {delivery[8]:.2f} with eight")
     print(f"\n{idle['connections']} idle connections, each after one message: {idle['bytes']:.0f} resident bytes each")
     print(f"\nCompressed, JSON:\n\n{'':>16}{'bytes':>8}{'CPU us/message':>18}{'resident bytes, idle':>24}")
     for how, row in compressed.items():
