@@ -315,6 +315,34 @@ describe("on_topic_empty", function()
     end)
   end)
 
+  it("may raise when its server has long been forgotten", function()
+    local waits, failed
+    scene.play({ handler = obeys }, function(s)
+      local server = assert(moonsocket.serve("127.0.0.1:0", function(ws) ws:subscribe "room" end))
+      local weak = setmetatable({ server }, { __mode = "v" })
+      server:on_error(function(message) failed = message end)
+      server:on_topic_empty(function()
+        waits = true
+        s.await("the spec", function() return not waits end)
+        error("late", 0)
+      end)
+      peer.open(server):drop()
+      s.await("on_topic_empty", function() return waits end)
+      server:shutdown { drain = 0 }
+      server = nil -- luacheck: ignore
+      collectgarbage()
+      collectgarbage()
+      assert.is_not_nil(weak[1])
+      waits = false
+      s.await("on_error", function() return failed end)
+      assert.equal("late", failed)
+      s.await("the collector", function()
+        collectgarbage()
+        return not weak[1]
+      end)
+    end)
+  end)
+
   it("tells on_error where it raises", function()
     scene.play({ handler = obeys }, function(s)
       local failed
