@@ -232,6 +232,7 @@ describe("a finalizer at the end of a Lua state", function()
   finalizes("may stop", "print(pcall(moonsocket.stop))", "true", "true")
   finalizes("may tell the time", "print(moonsocket.now() > 0)", "true", "true")
   finalizes("may serve", "print((pcall(moonsocket.serve, '127.0.0.1:0', print)))", "false", "true")
+  finalizes("may prepare", "print((pcall(moonsocket.prepare, 'x')))", "false", "true")
   finalizes("may cancel", "timer:cancel() signal:cancel() print(tostring(timer) ~= '')", "true", "true")
 end)
 

@@ -178,6 +178,23 @@ describe("the collector", function()
     end)
   end)
 
+  it("has taken a prepared message that a finalizer still sees", function()
+    scene.play({ handler = joins }, function(s)
+      s:open()
+      local ok, wrong
+      local function finalize(self) ok, wrong = pcall(s.server.broadcast, s.server, self[1]) end
+      local object = setmetatable({}, { __gc = finalize })
+      object[1] = moonsocket.prepare "x"
+      object = nil -- luacheck: ignore
+      s.await("the finalizer", function()
+        collectgarbage()
+        return ok ~= nil
+      end)
+      assert.is_false(ok)
+      assert.matches("the message has been collected: only a finalizer %(__gc%) can still see it", wrong)
+    end)
+  end)
+
   it("takes a server with its topics, and a prepared message that nobody sends", function()
     for _ = 1, 3 do
       local server = assert(moonsocket.serve("127.0.0.1:0", joins))

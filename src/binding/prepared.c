@@ -18,6 +18,8 @@ static void init(lua_State *L, struct ws_prepared *p, int index)
 
 int ws_module_prepare(lua_State *L)
 {
+	if (!ws_context_of(L)->loop)
+		return luaL_error(L, "the Lua state is being closed: nothing can be sent any more");
 	lua_settop(L, 2);
 	struct ws_prepared *p = lua_newuserdatauv(L, sizeof *p, 1);
 	*p = (struct ws_prepared){ .pool = NULL };
@@ -31,6 +33,8 @@ int ws_module_prepare(lua_State *L)
 struct ws_prepared *ws_box_prepared_at(lua_State *L, int index)
 {
 	struct ws_prepared *p = lua_touserdata(L, index) ? luaL_testudata(L, index, type_name) : NULL;
+	if (p && !p->pool)
+		luaL_argerror(L, index, "the message has been collected: only a finalizer (__gc) can still see it");
 	if (p && !lua_isnoneornil(L, index + 1))
 		luaL_argerror(L, index + 1, "a prepared message has its kind already");
 	return p;
@@ -45,10 +49,11 @@ struct ws_prepared *ws_box_prepared_check(lua_State *L, int index, struct ws_pre
 	return now;
 }
 
-/* A finalizer of the user's that runs later may still send it: it frames and compresses anew. */
 static int prepared_gc(lua_State *L)
 {
-	ws_prepared_clear(ws_check_self(L, type_name));
+	struct ws_prepared *p = ws_check_self(L, type_name);
+	ws_prepared_clear(p);
+	p->pool = NULL; /* what a finalizer of the user's made of it now, nobody would free */
 	return 0;
 }
 
