@@ -83,7 +83,7 @@ local function client_config(what, where, given, rows)
   if target.scheme == "wss" then
     config.context, wrong = tls.client(config.tls)
     if not config.context then return nil, wrong end
-    config.server_name = config.tls and config.tls.server_name or target.host:gsub("%%.*", ""):gsub("%.$", "")
+    config.server_name = tls.server_name(config.tls, target.host)
     config.server_port = target.port
   end
   config.resource, config.host_header = target.target, target.host_header

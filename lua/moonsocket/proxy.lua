@@ -90,10 +90,8 @@ local function covers(entry, host, address, port)
 end
 
 -- The zone of an address is for this machine's routing alone.
-local function without_zone(host) return (host:gsub("%%.*", "")) end
-
 local function is_direct(list, target)
-  local host = without_zone(target.host)
+  local host = url.without_zone(target.host)
   local address = ip.parse(host)
   if host == "localhost" or address and ip.is_loopback(address) then return true end
   for entry in list:lower():gmatch "[^,%s]+" do
@@ -126,7 +124,7 @@ end
 -- ---- the way to a target
 
 local function through(chosen, target)
-  local host = without_zone(target.host)
+  local host = url.without_zone(target.host)
   local address = ip.parse(host)
   if chosen.kind == "socks5" and #host > SOCKS5_TEXT then
     return nil, ("the host's name has %d bytes, more than the %d that SOCKS5 has for it"):format(#host, SOCKS5_TEXT)

@@ -2,6 +2,7 @@
 
 local core = require "moonsocket.core"
 local options = require "moonsocket.options"
+local url = require "moonsocket.url"
 
 local tls = {}
 
@@ -57,6 +58,11 @@ function tls.client(given)
   local wrong
   if not default then default, wrong = context({}, false) end
   return default, wrong
+end
+
+--- Whose certificate a client wants to see: who the option says, or the URL's host, without the dot of the root.
+function tls.server_name(given, host)
+  return given and given.server_name or url.without_zone(host):gsub("%.$", "")
 end
 
 return tls

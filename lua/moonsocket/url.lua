@@ -99,6 +99,9 @@ function url.basic(user, password)
   return "Basic " .. base64(user .. ":" .. password)
 end
 
+--- A host without the zone of an IPv6 address (RFC 4007), which means something on this machine alone.
+function url.without_zone(host) return (host:gsub("%%.*", "")) end
+
 --- Takes "user:password@host:port" apart.
 -- @return { host =, port =, host_header =, user =, password = }, the last two nil where there are none; or nil and what
 --         is wrong with it

@@ -117,6 +117,13 @@ describe("a peer connects", function()
     end
   end)
 
+  it("under the host's name, of which the dot of the root is no part", function()
+    local server <close> = assert(testing.server(function(ws) ws:wait_closed() end, { tls = testing.certificate() }))
+    local url = server.url:gsub("//[^:]+:", "//localhost.:")
+    local peer <close> = assert(testing.peer(url, { tls = { ca = testing.certificate().cert } }))
+    assert.equal("open", peer:ws().state)
+  end)
+
   it("or tells that a file of the option tls cannot be read", function()
     local peer, why = testing.peer("wss://localhost", { tls = { ca = "/nowhere" } })
     assert.is_nil(peer)

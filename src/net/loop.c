@@ -24,21 +24,24 @@ enum {
 	DAY_MS = 24 * 60 * 60 * 1000
 };
 
-enum { MS_PER_S = 1000, NS_PER_MS = 1000000 };
+enum { NS_PER_MS = 1000000 };
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 * NS_PER_MS + (uint64_t)t.tv_nsec;
+}
 
 static uint64_t clock_read(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * MS_PER_S + (uint64_t)t.tv_nsec / NS_PER_MS;
+	return clock_ns() / NS_PER_MS;
 }
 
+/* A part of a millisecond that has begun does not count. */
 uint64_t ws_loop_after(uint64_t ms)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	bool begun = ms > 0 && t.tv_nsec % NS_PER_MS > 0;
-	return (uint64_t)t.tv_sec * MS_PER_S + (uint64_t)t.tv_nsec / NS_PER_MS + begun + ms;
+	return ms > 0 ? (clock_ns() + NS_PER_MS - 1) / NS_PER_MS + ms : clock_read();
 }
 
 static void tick_passed(evutil_socket_t fd, short what, void *arg)

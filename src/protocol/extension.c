@@ -94,11 +94,6 @@ static bool take_value(struct ws_slice *text, struct value *value)
 	return true;
 }
 
-static bool slice_equals(struct ws_slice slice, const char *text)
-{
-	return slice.len == strlen(text) && memcmp(slice.data, text, slice.len) == 0;
-}
-
 /* A decimal number from 8 to 15 without leading zeros; else 0. */
 static uint8_t window_bits(const struct value *value)
 {
@@ -126,13 +121,13 @@ static bool set_window(uint8_t *bits, const struct value *value)
 static bool set_parameter(struct extension *e, struct ws_slice name, const struct value *value)
 {
 	struct ws_deflate_parameters *p = &e->parameters;
-	if (slice_equals(name, "server_no_context_takeover"))
+	if (ws_slice_equals(name, ws_slice_of("server_no_context_takeover")))
 		return set_flag(&p->server_no_context_takeover, value);
-	if (slice_equals(name, "client_no_context_takeover"))
+	if (ws_slice_equals(name, ws_slice_of("client_no_context_takeover")))
 		return set_flag(&p->client_no_context_takeover, value);
-	if (slice_equals(name, "server_max_window_bits"))
+	if (ws_slice_equals(name, ws_slice_of("server_max_window_bits")))
 		return set_window(&p->server_max_window_bits, value);
-	if (!slice_equals(name, "client_max_window_bits"))
+	if (!ws_slice_equals(name, ws_slice_of("client_max_window_bits")))
 		return false;
 	e->client_window_open = value->len == 0;
 	const struct value any = { "15", 2 };
@@ -146,7 +141,7 @@ static bool take_extension(struct ws_slice *text, struct extension *e)
 	*e = (struct extension){ .valid = true };
 	if (!take_token(text, &name))
 		return false;
-	e->is_deflate = slice_equals(name, name_of_deflate);
+	e->is_deflate = ws_slice_equals(name, ws_slice_of(name_of_deflate));
 	e->parameters.agreed = e->is_deflate;
 	while (take_char(text, ';')) {
 		struct value value = { .len = 0 };

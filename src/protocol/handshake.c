@@ -21,15 +21,6 @@ static int refuse(struct ws_refusal *refusal, unsigned status, const char *why)
 	return WS_ERROR_PROTOCOL;
 }
 
-static bool slice_equals(struct ws_slice a, struct ws_slice b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
-static struct ws_slice slice_of(const char *text)
-{
-	return (struct ws_slice){ text, strlen(text) };
-}
 
 /* How often a header that may stand only once does: 0, 1, or 2 for more. The value is the first one's. */
 static unsigned header_find(const struct ws_head *head, const char *name, struct ws_slice *value)
@@ -73,7 +64,7 @@ static int body_check(const struct ws_head *head, struct ws_refusal *refusal)
 /* Whether the request asks for a WebSocket at all (section 4.2.1 points 1, 3 and 4). */
 static int upgrade_check(const struct ws_head *head, struct ws_refusal *refusal)
 {
-	if (!slice_equals(head->method, slice_of("GET")))
+	if (!ws_slice_equals(head->method, ws_slice_of("GET")))
 		return refuse(refusal, 405, "A WebSocket is opened with GET.");
 	/*
 	 * RFC 9110 section 7.8 has Upgrade ignored in HTTP/1.0, and proxies that speak it drop the header, so
@@ -125,7 +116,7 @@ static bool subprotocols_note(struct ws_slice list, struct ws_slice known[SUBPRO
 		if (*count == SUBPROTOCOLS || !ws_slice_is_token(element))
 			return false;
 		for (size_t i = 0; i < *count; i++)
-			if (slice_equals(known[i], element))
+			if (ws_slice_equals(known[i], element))
 				return false;
 		known[(*count)++] = element;
 	} while (ws_slice_split(&list, &element));
@@ -155,7 +146,7 @@ struct ws_slice ws_handshake_subprotocol(const struct ws_head *head, const char 
 		struct ws_slice list = header->value, element;
 		while (ws_slice_split(&list, &element))
 			for (size_t i = 0; i < count; i++)
-				if (slice_equals(element, slice_of(offered[i])))
+				if (ws_slice_equals(element, ws_slice_of(offered[i])))
 					return element;
 	}
 	return (struct ws_slice){ NULL, 0 };

@@ -96,6 +96,11 @@ bool ws_slice_is(struct ws_slice slice, const char *text)
 	return slice_starts(slice, text) && text[slice.len] == '\0';
 }
 
+bool ws_slice_equals(struct ws_slice a, struct ws_slice b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
 struct ws_slice ws_slice_of(const char *text)
 {
 	return (struct ws_slice){ text, strlen(text) };

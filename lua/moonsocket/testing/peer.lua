@@ -236,7 +236,7 @@ local function connect(target, given)
     local context, wrong = tls.client(given.tls)
     if not context then return nil, wrong end
     stream_options.context = context
-    stream_options.server_name = given.tls.server_name or target.host
+    stream_options.server_name = tls.server_name(given.tls, target.host)
   end
   local stream, why = core.stream(stream_options)
   if not stream then return nil, "not connected: " .. why end
