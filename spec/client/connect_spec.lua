@@ -6,6 +6,8 @@ local program = require "spec.support.program"
 local raw = require "raw"
 local raw_server = require "spec.support.raw_server"
 
+local response, sized = raw_server.response, raw_server.sized
+
 -- A script that answers the request with what make returns for it.
 local function answering(make)
   return function(connection)
@@ -211,15 +213,6 @@ describe("connect opens a connection where the answer is right:", function()
     end)
   end)
 end)
-
--- An HTTP response. extra: header lines, each with its CRLF.
-local function response(status, extra, body)
-  return ("HTTP/1.1 %s\r\n%s\r\n%s"):format(status, extra or "", body or "")
-end
-
-local function sized(status, body, extra)
-  return response(status, ("Content-Length: %d\r\n%s"):format(#body, extra or ""), body)
-end
 
 -- What connect returns where the server answers with what make(request) returns and leaves TCP open: we end it.
 local function refusal(make, options)

@@ -9,6 +9,8 @@ local raw = require "raw"
 local raw_server = require "spec.support.raw_server"
 local stage = require "spec.support.stage"
 
+local response, sized = raw_server.response, raw_server.sized
+
 -- Nobody could resolve it here.
 local ORIGIN = "ws://origin.invalid/chat?x=1"
 
@@ -367,15 +369,6 @@ describe("in the TLS handshake behind its answer, a proxy that", function()
     end)
   end
 end)
-
--- An HTTP response. extra: header lines, each with its CRLF.
-local function response(status, extra, body)
-  return ("HTTP/1.1 %s\r\n%s\r\n%s"):format(status, extra or "", body or "")
-end
-
-local function sized(status, body, extra)
-  return response(status, ("Content-Length: %d\r\n%s"):format(#body, extra or ""), body)
-end
 
 describe("a refusal of an HTTP proxy is told with its response:", function()
   local http = conversations["HTTP with a user"]

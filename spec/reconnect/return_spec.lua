@@ -7,7 +7,7 @@ local scene = require "spec.support.reconnect_scene"
 
 local MIN = scene.MIN
 
-local function response(status) return ("HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nno"):format(status) end
+local function response(status) return raw_server.sized(status .. " X", "no") end
 
 -- name -> { act(scene, the server's side, ws), the code that on_down is told, more options }
 local ENDINGS = {

@@ -71,6 +71,16 @@ function raw_server:upgrade(extra, behind)
   return request
 end
 
+--- An HTTP response. extra: header lines, each with its CRLF.
+function raw_server.response(status, extra, body)
+  return ("HTTP/1.1 %s\r\n%s\r\n%s"):format(status, extra or "", body or "")
+end
+
+--- The same, which tells the length of its body.
+function raw_server.sized(status, body, extra)
+  return raw_server.response(status, ("Content-Length: %d\r\n%s"):format(#body, extra or ""), body)
+end
+
 --- Reads on to a frame of that name; returns it and the list of those before it, as wire.describe has them.
 function raw_server:read_to(name, timeout)
   local before = {}
