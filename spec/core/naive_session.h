@@ -206,6 +206,10 @@ struct feeder {
 	struct log *log;
 	uint8_t *kept;   /* input that was held back */
 	size_t kept_len;
+	bool parts;      /* messages are told of in parts, and joined here */
+	uint64_t max;    /* bytes of such a message */
+	uint8_t *joined;
+	size_t joined_len;
 	bool over;       /* a Close or a failure was told of */
 	const char *wrong; /* what the session did that it may not; NULL: nothing */
 	char why[WS_WHY_SIZE];
@@ -214,7 +218,7 @@ struct feeder {
 static inline void feeder_init(struct feeder *f, struct ws_session_pool *pool, const struct rules *rules,
                                struct log *log)
 {
-	*f = (struct feeder){ .log = log };
+	*f = (struct feeder){ .log = log, .max = rules->max_message };
 	ws_session_init(&f->session, pool, rules->role, rules->max_message);
 	if (ws_session_agree(&f->session, &rules->agreed, 1) != 0)
 		f->wrong = "no memory";
@@ -224,12 +228,29 @@ static inline void feeder_clear(struct feeder *f)
 {
 	ws_session_clear(&f->session);
 	free(f->kept);
-	f->kept = NULL;
+	free(f->joined);
+	f->kept = f->joined = NULL;
+}
+
+/* A part joins those before it; at the message's end it is told of as any other. */
+static inline bool feeder_join(struct feeder *f, struct ws_session_event *event)
+{
+	if (event->len == 0 && !event->last)
+		f->wrong = "a part of nothing";
+	f->joined = realloc(f->joined, f->joined_len + event->len + 1);
+	memcpy(f->joined + f->joined_len, event->data, event->len);
+	f->joined_len += event->len;
+	event->type = WS_SESSION_MESSAGE;
+	event->data = f->joined;
+	event->len = f->joined_len;
+	if (event->last)
+		f->joined_len = 0;
+	return event->last;
 }
 
 static inline void feeder_tell(struct feeder *f, const struct ws_session_event *event)
 {
-	static const char *const names[] = { "message", "ping", "pong", "close", "failure" };
+	static const char *const names[] = { "message", "part", "ping", "pong", "close", "failure" };
 	const bool failure = event->type == WS_SESSION_FAILURE;
 
 	log_add(f->log, names[event->type], event->type == WS_SESSION_MESSAGE ? event->kind :
@@ -249,6 +270,8 @@ static inline size_t feeder_take(struct feeder *f, enum ws_session_mode mode, ui
 		struct ws_session_event event = { .type = WS_SESSION_MESSAGE };
 		uint8_t *const before = data;
 		const size_t len_before = len;
+		if (f->parts && !f->session.in_parts)
+			ws_session_stream(&f->session, f->max);
 		const int result = ws_session_next(&f->session, mode, &data, &len, &event);
 		if (data - before != (ptrdiff_t)(len_before - len))
 			f->wrong = "data and len have not gone on together";
@@ -262,7 +285,10 @@ static inline size_t feeder_take(struct feeder *f, enum ws_session_mode mode, ui
 			f->wrong = "an error without a cause";
 		if (result != 0 || event.type == WS_SESSION_HELD || f->wrong)
 			break;
-		feeder_tell(f, &event);
+		if (event.type == WS_SESSION_PART && mode != WS_SESSION_DELIVER)
+			f->wrong = "told of a part that may not be told of";
+		if (event.type != WS_SESSION_PART || feeder_join(f, &event))
+			feeder_tell(f, &event);
 		ws_session_done(&f->session);
 	}
 	return len;

@@ -44,10 +44,11 @@ enum { FIN = 0x80 };
 
 static void tell(const struct ws_session_event *ev)
 {
-	static const char *const names[] = { "message", "ping", "pong", "close", "failure", "held" };
+	static const char *const names[] = { "message", "part", "ping", "pong", "close", "failure", "held" };
 	size_t len = strlen(told);
-	int used = snprintf(told + len, sizeof told - len, "%s", names[ev->type]);
-	if (ev->type == WS_SESSION_MESSAGE)
+	int used = snprintf(told + len, sizeof told - len, "%s%s", ev->type == WS_SESSION_PART && ev->last ? "last " : "",
+	                    names[ev->type]);
+	if (ev->type == WS_SESSION_MESSAGE || ev->type == WS_SESSION_PART)
 		used += snprintf(told + len + used, sizeof told - len - (size_t)used, " %u", ev->kind);
 	if (ev->type == WS_SESSION_CLOSE || ev->type == WS_SESSION_FAILURE)
 		used += snprintf(told + len + used, sizeof told - len - (size_t)used, " %u", ev->code);
@@ -490,6 +491,124 @@ static void test_modes(void)
 	ws_session_pool_clear(&pool);
 }
 
+/* In parts, wherever the stream is cut and whether they had to wait, comes what comes whole. */
+static void test_parts(void)
+{
+	for (size_t k = 0; k < KINDS; k++) {
+		kinds[k].make();
+		expected.len = 0;
+		naive_session(&expected, &kinds[k].rules, stream, stream_len, 0, SIZE_MAX);
+		for (size_t cut = 0; cut <= stream_len; cut++) {
+			struct feeder f;
+			got.len = 0;
+			feeder_init(&f, &pool, &kinds[k].rules, &got);
+			f.parts = true;
+			feed(&f, cut % 2 ? WS_SESSION_HOLD : WS_SESSION_DELIVER, stream, cut);
+			feed(&f, WS_SESSION_HOLD, stream + cut, stream_len - cut);
+			feed(&f, WS_SESSION_DELIVER, NULL, 0);
+			unit_row("kind %zu, cut %zu", k, cut);
+			CHECK(f.wrong == NULL && f.over);
+			CHECK(got.len == expected.len && memcmp(got.text, expected.text, got.len) == 0);
+			feeder_clear(&f);
+		}
+	}
+	ws_session_pool_clear(&pool);
+}
+
+/* What a session tells in parts, which may have so many bytes; skip: after the first of them. */
+static const char *play_parts(uint64_t limit, bool skip, bool whole_before)
+{
+	struct ws_session s;
+	struct ws_session_event ev;
+	uint8_t copy[ROOM], *data = copy;
+	size_t len = stream_len;
+	memcpy(copy, stream, stream_len);
+	told[0] = '\0';
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	if (whole_before) { /* a frame of it came when nobody had asked for parts yet */
+		size_t first = 8;
+		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &first, &ev) == WS_AGAIN);
+		len -= 8;
+	}
+	ws_session_stream(&s, limit);
+	while (ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0) {
+		tell(&ev);
+		if (ev.type == WS_SESSION_FAILURE)
+			break;
+		if (skip)
+			ws_session_skip(&s);
+	}
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+	return told;
+}
+
+static void test_parts_of_one(void)
+{
+	stream_len = 0;
+	text_frame(WS_TEXT, "ab");
+	text_frame(FIN | WS_PING, "p");
+	text_frame(WS_CONTINUATION, "");
+	text_frame(WS_CONTINUATION, "cd");
+	text_frame(FIN | WS_CONTINUATION, "");
+	text_frame(FIN | WS_TEXT, "next");
+	CHECK(!strcmp(play_parts(4, false, false), "part 1 'ab'\nping 'p'\npart 1 'cd'\nlast part 1 ''\nmessage 1 'next'\n"));
+	CHECK(!strcmp(play_parts(4, false, true), "ping 'p'\npart 1 'ab'\npart 1 'cd'\nlast part 1 ''\nmessage 1 'next'\n"));
+	CHECK(!strcmp(play_parts(4, true, false), "part 1 'ab'\nping 'p'\nmessage 1 'next'\n"));
+	CHECK(!strcmp(play_parts(3, false, false), "part 1 'ab'\nping 'p'\nfailure 1009\n"));
+	CHECK(!strcmp(play_parts(1, false, false), "failure 1009\n"));
+}
+
+/* max_message holds for whole messages only, and again for the one after a message in parts. */
+static void test_limit_of_parts(void)
+{
+	char large[LIMIT + 1];
+	memset(large, 'x', sizeof large);
+	stream_len = 0;
+	text_frame(WS_TEXT, "ab");
+	for (int i = 0; i < 3; i++)
+		frame(WS_CONTINUATION, large, LIMIT);
+	frame(FIN | WS_CONTINUATION, "", 0);
+	frame(FIN | WS_BINARY, large, sizeof large);
+	const char *got_told = play_parts(UINT64_MAX, true, false);
+	CHECK(!strcmp(got_told, "part 1 'ab'\nfailure 1009\n"));
+	CHECK(strstr(play_parts(UINT64_MAX, false, false), "last part 1 ''\nfailure 1009\n"));
+	play_parts(400, false, false);
+	CHECK(strstr(told, "failure 1009\n"));
+}
+
+/* A bomb, in parts: 8 MiB of zeros come in 8 KiB, and no more than 1 MiB of them is held at once. */
+static void test_bomb_in_parts(void)
+{
+	static const struct ws_deflate_parameters agreed = { .agreed = true };
+	static uint8_t zeros[8 << 20];
+	struct ws_deflate_pool deflate = { .deflaters = NULL };
+	struct ws_deflate *d = ws_deflate_new(&deflate, WS_CLIENT, &agreed, 9);
+	const void *payload = zeros;
+	size_t len = sizeof zeros, most = 0;
+	CHECK(ws_deflate_message(d, &payload, &len));
+	uint8_t *bytes = calloc(1, len + 8), *data = bytes; /* masked with zeros */
+	memcpy(bytes, (const uint8_t[]){ FIN | WS_RSV1 | WS_BINARY, 0x80 | 126, (uint8_t)(len >> 8), (uint8_t)len }, 4);
+	memcpy(bytes + 8, payload, len);
+	len += 8;
+	struct ws_session s;
+	struct ws_session_event ev = { .last = false };
+	uint64_t sum = 0;
+	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	CHECK(ws_session_agree(&s, &agreed, 1) == 0);
+	ws_session_stream(&s, UINT64_MAX);
+	while (ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0 && ev.type == WS_SESSION_PART) {
+		sum += ev.len;
+		most = ev.len > most ? ev.len : most;
+	}
+	CHECK(sum == sizeof zeros && ev.last && most <= 1 << 20);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+	ws_deflate_free(d);
+	ws_deflate_pool_clear(&deflate);
+	free(bytes);
+}
+
 /* One bit of the stream is wrong: what that leads to does not depend on the cut, either. */
 static void check_wrong_bits(const struct kind *kind)
 {
@@ -505,6 +624,7 @@ static void check_wrong_bits(const struct kind *kind)
 			struct feeder f;
 			got.len = 0;
 			feeder_init(&f, &pool, &kind->rules, &got);
+			f.parts = bit % 2;
 			feed(&f, WS_SESSION_DELIVER, stream, cut);
 			feed(&f, WS_SESSION_DELIVER, stream + cut, stream_len - cut);
 			unit_row("bit %zu, cut %zu", bit, cut);
@@ -720,6 +840,10 @@ UNIT_MAIN(
 	{ "the reason of a Close frame is cut between characters", test_close_payload },
 	{ "nothing is held once a message was handed over", test_memory },
 	{ "wherever the mode changes, nothing is lost, doubled or put in another order", test_modes },
+	{ "messages in parts are what they are whole", test_parts },
+	{ "a part is told of as it comes; the rest of a message that nobody wants is passed over", test_parts_of_one },
+	{ "a message in parts has a limit of its own", test_limit_of_parts },
+	{ "what unfolds without end is told of in parts of bounded size", test_bomb_in_parts },
 	{ "one wrong bit leads to the same, wherever the stream is cut", test_wrong_bits },
 	{ "every close code", test_close_codes },
 	{ "memory grows with what has come, not with what was announced", test_growth },

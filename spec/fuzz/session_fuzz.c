@@ -1,6 +1,6 @@
 /*
  * Sessions, with compression and without: what is told of a stream doesn't depend on where it is cut, nor on messages
- * having to wait, and is what the naive reader tells. The first bytes choose the role, the limit, what was agreed on,
+ * having to wait, nor on being told in parts, and is what the naive reader tells. The first bytes choose the role, the limit, what was agreed on,
  * the modes and the cuts; the rest is the stream.
  */
 #include "fuzz.h"
@@ -24,13 +24,14 @@ static void check(const struct feeder *f)
  * what is held at the end is told of.
  */
 static void play(const struct rules *rules, const uint8_t cuts[4], const enum ws_session_mode modes[2], size_t turn,
-                 const uint8_t *data, size_t size)
+                 bool parts, const uint8_t *data, size_t size)
 {
 	struct feeder f;
 	unsigned i = 0;
 
 	got.len = 0;
 	feeder_init(&f, &pool, rules, &got);
+	f.parts = parts;
 	for (size_t at = 0; at < size && !f.over && !f.wrong; i++) {
 		size_t len = cuts[i % 4] ? cuts[i % 4] : size;
 		if (at < turn && len > turn - at)
@@ -69,15 +70,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	expected.len = 0;
 	naive_session(&expected, &rules, data, size, 0, SIZE_MAX);
-	play(&rules, whole, deliver, 0, data, size);
-	play(&rules, cuts, deliver, 0, data, size);
+	play(&rules, whole, deliver, 0, false, data, size);
+	play(&rules, cuts, deliver, 0, false, data, size);
+	play(&rules, cuts, deliver, 0, true, data, size);
 	if (size < 500)
-		play(&rules, bytes, deliver, 0, data, size);
+		play(&rules, bytes, deliver, 0, false, data, size);
 	/* A message belongs to the mode in which its last byte is taken. */
 	const bool first = modes[0] == WS_SESSION_DELIVER || (modes[0] == WS_SESSION_HOLD && modes[1] != WS_SESSION_DISCARD);
 	const bool second = modes[1] != WS_SESSION_DISCARD;
 	expected.len = 0;
 	naive_session(&expected, &rules, data, size, first ? 0 : turn, second ? SIZE_MAX : first ? turn : 0);
-	play(&rules, cuts, modes, turn, data, size);
+	play(&rules, cuts, modes, turn, false, data, size);
 	return 0;
 }

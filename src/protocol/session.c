@@ -11,7 +11,9 @@
 
 enum {
 	ASSEMBLY_START = 4096,
-	ASSEMBLY_SPARE = 1024 * 1024 /* a larger one is freed after its message rather than kept for the next */
+	ASSEMBLY_SPARE = 1024 * 1024, /* a larger one is freed after its message rather than kept for the next */
+	PART_INPUT = 512,             /* compressed bytes that are looked at together: they become 516 KiB at most */
+	PART_ENOUGH = 64 * 1024       /* a part that has grown so long is told of before more of it is inflated */
 };
 
 struct ws_assembly {
@@ -94,7 +96,7 @@ void ws_session_pool_clear(struct ws_session_pool *pool)
 
 void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message)
 {
-	*s = (struct ws_session){ .pool = pool, .max_message = max_message };
+	*s = (struct ws_session){ .pool = pool, .max_message = max_message, .limit = max_message };
 	s->closing.role = (uint8_t)role;
 }
 
@@ -132,8 +134,8 @@ static size_t message_len(const struct ws_session *s)
 
 static int fail_too_big(const struct ws_session *s, struct ws_session_event *event, bool at_least, uint64_t size)
 {
-	snprintf(event->why, sizeof event->why, "message of %s%" PRIu64 " bytes is over the limit of %zu",
-	         at_least ? "at least " : "", size, s->max_message);
+	snprintf(event->why, sizeof event->why, "message of %s%" PRIu64 " bytes is over the limit of %" PRIu64,
+	         at_least ? "at least " : "", s->told + size, s->told + s->limit);
 	return fail(event, WS_CODE_MESSAGE_TOO_BIG, event->why);
 }
 
@@ -148,7 +150,7 @@ static void message_start(struct ws_session *s, const struct ws_frame *frame)
  * Section 5.4, and the limit, which holds for what is announced as well as for the sum of the fragments; of a
  * compressed message it counts what is inflated. True: it has failed.
  */
-static bool data_frame_fails(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
+static inline bool data_frame_fails(struct ws_session *s, const struct ws_frame *frame, struct ws_session_event *event)
 {
 	if (frame->opcode == WS_CONTINUATION && !s->opcode)
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a continuation frame continues no message");
@@ -156,28 +158,63 @@ static bool data_frame_fails(struct ws_session *s, const struct ws_frame *frame,
 		return !fail(event, WS_CODE_PROTOCOL_ERROR, "a new message begins inside an unfinished one");
 	if (frame->opcode != WS_CONTINUATION)
 		message_start(s, frame);
-	if (frame->length > s->max_message - message_len(s) && !s->compressed)
+	if (frame->length > s->limit - message_len(s) && !s->compressed)
 		return !fail_too_big(s, event, !frame->fin, message_len(s) + frame->length);
 	return false;
+}
+
+/* False: a text ends inside a character. */
+static inline bool message_over(struct ws_session *s, struct ws_session_event *event)
+{
+	bool whole = s->opcode != WS_TEXT || ws_utf8_complete(&s->utf8);
+	s->opcode = 0;
+	if (!whole)
+		fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
+	return whole;
 }
 
 /* The message is whole: in the assembly if any of it had to be kept, else in the piece itself. */
 static int message_end(struct ws_session *s, const struct ws_piece *piece, enum ws_session_mode mode,
                        struct ws_session_event *event)
 {
-	uint8_t kind = s->opcode;
-	s->opcode = 0;
+	event->kind = (enum ws_opcode)s->opcode;
 	s->delivered = true;
-	if (kind == WS_TEXT && !ws_utf8_complete(&s->utf8))
-		return fail(event, WS_CODE_INVALID_DATA, "a text message ends inside a UTF-8 character");
+	if (!message_over(s, event))
+		return 0;
 	if (mode == WS_SESSION_DISCARD) {
 		assembly_release(s);
 		return WS_AGAIN;
 	}
 	event->type = WS_SESSION_MESSAGE;
-	event->kind = (enum ws_opcode)kind;
 	event->data = s->assembly ? s->assembly->data : piece->data;
 	event->len = s->assembly ? s->assembly->len : piece->len;
+	return 0;
+}
+
+/* Some of a message, or its end: what has been inflated, or was kept before it was to be told of in parts, or the piece. */
+static int part_end(struct ws_session *s, const struct ws_piece *piece, bool last, enum ws_session_mode mode,
+                    struct ws_session_event *event)
+{
+	bool wanted = mode != WS_SESSION_DISCARD && !s->skipped;
+	event->kind = (enum ws_opcode)s->opcode;
+	event->last = last;
+	event->data = s->assembly ? s->assembly->data : piece->data;
+	event->len = s->assembly ? s->assembly->len : piece->len;
+	s->told += event->len;
+	s->limit -= event->len;
+	s->delivered = true;
+	if (last && !message_over(s, event))
+		return 0;
+	if (last) {
+		s->in_parts = s->skipped = false;
+		s->told = 0;
+		s->limit = s->max_message;
+	}
+	if (!wanted || (event->len == 0 && !last)) {
+		assembly_release(s);
+		return WS_AGAIN;
+	}
+	event->type = WS_SESSION_PART;
 	return 0;
 }
 
@@ -189,12 +226,12 @@ static int fail_text(struct ws_session_event *event)
 /* Inflates into the assembly's room, at most one byte more than a message may have. Returns as ws_deflate_inflate. */
 static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len, bool last, size_t *room)
 {
-	size_t left = s->max_message - message_len(s);
+	uint64_t left = s->limit - message_len(s);
 	int e = assembly_reserve(s, 1);
 	if (e)
 		return e;
 	struct ws_assembly *a = s->assembly;
-	*room = a->capacity - a->len > left ? left + 1 : a->capacity - a->len;
+	*room = a->capacity - a->len > left ? (size_t)left + 1 : a->capacity - a->len;
 	return ws_deflate_inflate(s->deflate, data, len, last, a->data + a->len, *room);
 }
 
@@ -218,18 +255,18 @@ static int take_compressed(struct ws_session *s, const struct ws_piece *piece, b
 		if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, s->assembly->data + s->assembly->len, (size_t)n))
 			return fail_text(event);
 		s->assembly->len += (size_t)n;
-		if (s->assembly->len > s->max_message)
-			return fail_too_big(s, event, true, s->assembly->len);
+		if (message_len(s) > s->limit)
+			return fail_too_big(s, event, true, message_len(s));
 	} while ((size_t)n == room);
 	return WS_AGAIN;
 }
 
-/* The same. A message that came in one piece needs no assembly. */
-static int take_plain(struct ws_session *s, const struct ws_piece *piece, bool last, struct ws_session_event *event)
+/* The same. What is told of right afterwards need not be kept: a message that came in one piece, or a part. */
+static inline int take_plain(struct ws_session *s, const struct ws_piece *piece, bool keep, struct ws_session_event *event)
 {
 	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
 		return fail_text(event);
-	int e = piece->len > 0 && (s->assembly || !last) ? assembly_append(s, piece->data, piece->len) : 0;
+	int e = piece->len > 0 && (s->assembly || keep) ? assembly_append(s, piece->data, piece->len) : 0;
 	return e ? e : WS_AGAIN;
 }
 
@@ -240,8 +277,23 @@ static int take_data(struct ws_session *s, const struct ws_frame *frame, const s
 	bool last = piece->last && frame->fin;
 	if (piece->first && data_frame_fails(s, frame, event))
 		return 0;
-	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, last, event);
+	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, !last, event);
 	return e == WS_AGAIN && last ? message_end(s, piece, mode, event) : e;
+}
+
+/* The same of a message that is told of in parts. more: there is more input. */
+static int take_part(struct ws_session *s, const struct ws_frame *frame, const struct ws_piece *piece, bool more,
+                     enum ws_session_mode mode, struct ws_session_event *event)
+{
+	bool last = piece->last && frame->fin;
+	if (piece->first && data_frame_fails(s, frame, event))
+		return 0;
+	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, false, event);
+	if (e != WS_AGAIN)
+		return e;
+	if (s->compressed && more && !piece->last && message_len(s) < PART_ENOUGH)
+		return WS_AGAIN;
+	return part_end(s, piece, last, mode, event);
 }
 
 /* Section 5.5.1 and 7.4. */
@@ -272,10 +324,75 @@ static int take_control(const struct ws_frame *frame, const uint8_t *data, size_
 	return 0;
 }
 
-/* Whether the next bytes are those of a message: a data frame under way, or the head of one. */
-static bool message_next(const struct ws_session *s, const uint8_t *data)
+/*
+ * The kind of the message whose bytes come next, in a data frame under way or the head of one; 0: none that could be
+ * told of.
+ */
+static unsigned message_next(const struct ws_session *s, const uint8_t *data)
 {
-	return (s->reader ? ws_frame_opcode(s->reader) : data[0] & 0x0f) <= WS_BINARY;
+	unsigned opcode = s->reader ? ws_frame_opcode(s->reader) : data[0] & 0x0f;
+	if (opcode > WS_BINARY || s->skipped)
+		return 0;
+	return s->opcode ? s->opcode : opcode;
+}
+
+static inline int read_frame(struct ws_session *s, uint8_t **data, size_t *len, struct ws_frame *frame, struct ws_piece *piece)
+{
+	return ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, frame,
+	                     piece);
+}
+
+static int fail_frame(struct ws_session_event *event, const struct ws_piece *piece, int error)
+{
+	return error == WS_ERROR_PROTOCOL ? fail(event, WS_CODE_PROTOCOL_ERROR, piece->why) : error;
+}
+
+/*
+ * Takes a piece of a frame. Returns WS_AGAIN where there is nothing to tell yet: also where it is a head or a control
+ * frame of which more is to come.
+ */
+static int take_frame(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
+                      struct ws_session_event *event)
+{
+	struct ws_frame frame;
+	struct ws_piece piece;
+	int e = read_frame(s, data, len, &frame, &piece);
+	if (e)
+		return fail_frame(event, &piece, e);
+	return frame.opcode <= WS_BINARY ? take_data(s, &frame, &piece, mode, event)
+	                                 : take_control(&frame, piece.data, piece.len, event);
+}
+
+/*
+ * The same while a message is told of in parts. Of one that may be compressed no more is read than can be inflated at
+ * once. Not inlined for the same reason as take_compressed.
+ */
+__attribute__((noinline))
+static int take_frame_in_parts(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
+                               struct ws_session_event *event)
+{
+	struct ws_frame frame;
+	struct ws_piece piece;
+	bool bounded = s->deflate && (s->compressed || !s->opcode) && *len > PART_INPUT;
+	size_t rest = bounded ? *len - PART_INPUT : 0;
+	*len -= rest;
+	int e = read_frame(s, data, len, &frame, &piece);
+	*len += rest;
+	if (e)
+		return fail_frame(event, &piece, e);
+	return frame.opcode <= WS_BINARY ? take_part(s, &frame, &piece, *len > 0, mode, event)
+	                                 : take_control(&frame, piece.data, piece.len, event);
+}
+
+void ws_session_stream(struct ws_session *s, uint64_t limit)
+{
+	s->in_parts = true;
+	s->limit = limit;
+}
+
+void ws_session_skip(struct ws_session *s)
+{
+	s->skipped = s->in_parts;
 }
 
 void ws_session_done(struct ws_session *s)
@@ -289,22 +406,13 @@ int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **d
 {
 	ws_session_done(s);
 	while (*len > 0) {
-		struct ws_frame frame;
-		struct ws_piece piece;
-		if (mode == WS_SESSION_HOLD && message_next(s, *data)) {
+		unsigned kind = mode == WS_SESSION_HOLD ? message_next(s, *data) : 0;
+		if (kind) {
 			event->type = WS_SESSION_HELD;
+			event->kind = (enum ws_opcode)kind;
 			return 0;
 		}
-		int e = ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len,
-		                      &frame, &piece);
-		if (e == WS_ERROR_PROTOCOL)
-			return fail(event, WS_CODE_PROTOCOL_ERROR, piece.why);
-		if (e == WS_AGAIN) /* a head or a control frame of which more is to come */
-			continue;
-		if (e)
-			return e;
-		e = frame.opcode <= WS_BINARY ? take_data(s, &frame, &piece, mode, event)
-		                              : take_control(&frame, piece.data, piece.len, event);
+		int e = s->in_parts ? take_frame_in_parts(s, mode, data, len, event) : take_frame(s, mode, data, len, event);
 		if (e != WS_AGAIN)
 			return e;
 	}

@@ -39,10 +39,14 @@ struct ws_session {
 	struct ws_deflate *deflate;     /* NULL: messages are not compressed */
 	struct ws_assembly *assembly;   /* NULL: no message under way, or none of its bytes came yet */
 	size_t max_message;
+	uint64_t told;                  /* bytes of the message under way that were told of in parts */
+	uint64_t limit;                 /* how many it may have besides: of max_message, or of ws_session_stream's */
 	struct ws_utf8 utf8;            /* of the text message under way */
 	uint8_t opcode;                 /* of the message under way; 0: none */
 	bool compressed;                /* the message under way is */
-	bool delivered;                 /* assembly belongs to the message last told of */
+	bool delivered;                 /* assembly belongs to what was last told of */
+	bool in_parts;                  /* by ws_session_stream, until the message ends */
+	bool skipped;                   /* by ws_session_skip, until the message ends */
 	struct ws_deflate_parameters parameters; /* that were agreed on */
 };
 
@@ -55,16 +59,18 @@ enum ws_session_mode {
 
 enum ws_session_event_type {
 	WS_SESSION_MESSAGE,
+	WS_SESSION_PART,   /* the next bytes of a message; they may be none where it ends */
 	WS_SESSION_PING,
 	WS_SESSION_PONG,
 	WS_SESSION_CLOSE,  /* a valid Close frame; code, and data/len is its reason */
 	WS_SESSION_FAILURE, /* the peer broke the protocol: fail with code, data/len says why in words */
-	WS_SESSION_HELD    /* a message that may not be told of comes next */
+	WS_SESSION_HELD    /* a message that may not be told of, or the rest of one, comes next */
 };
 
 struct ws_session_event {
 	enum ws_session_event_type type;
-	enum ws_opcode kind;  /* MESSAGE: WS_TEXT or WS_BINARY */
+	enum ws_opcode kind;  /* MESSAGE, PART, HELD: WS_TEXT or WS_BINARY */
+	bool last;            /* PART: the message ends with it */
 	unsigned code;        /* CLOSE: 1005 where it carried none. FAILURE: 1002, 1007 or 1009 */
 	const uint8_t *data;  /* alive until the next call for this session or the end of the input's life */
 	size_t len;
@@ -86,6 +92,15 @@ void ws_session_clear(struct ws_session *s);
  */
 int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,
                     struct ws_session_event *event);
+
+/*
+ * The message under way, else the next one, is told of in parts, as they come, and may have so many bytes (UINT64_MAX:
+ * any number) in place of max_message. No more than 1 MiB of it is ever held.
+ */
+void ws_session_stream(struct ws_session *s, uint64_t limit);
+
+/* Nobody wants the rest of a message that is told of in parts: it is checked and thrown away in every mode. */
+void ws_session_skip(struct ws_session *s);
 
 /* The event has been dealt with: a connection that then falls idle holds no message. */
 void ws_session_done(struct ws_session *s);
