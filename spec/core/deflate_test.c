@@ -393,6 +393,64 @@ static int converse(unsigned bits, bool takeover)
 	return e;
 }
 
+/* A message in fragments, with takeover and without, between others that refer to it or share the compressor. */
+static void test_fragments(void)
+{
+	static const char message[] = "In fragments it is compressed by a compressor of its own, in fragments.";
+	for (int takeover = 0; takeover < 2; takeover++) {
+		struct ws_deflate *sender = end_of(WS_SERVER, 15, takeover, 6), *receiver = end_of(WS_CLIENT, 15, takeover, 6);
+		for (size_t round = 0; round < 3; round++) {
+			const void *payload = message;
+			size_t len = sizeof message;
+			CHECK(ws_deflate_message(sender, &payload, &len));
+			CHECK(inflate_message(receiver, payload, len, len / 2, ROOM) == 0 && is_inflated(message, sizeof message));
+			inflated_len = 0;
+			for (size_t at = 0; at < sizeof message; at += 24) {
+				payload = message + at;
+				len = 24;
+				CHECK(ws_deflate_fragment(sender, &payload, &len));
+				CHECK(inflate_piece(receiver, payload, len, false, 7) == 0 && inflated_len == at + 24);
+				if (!takeover) { /* another connection's message in between */
+					struct ws_deflate *other = end_of(WS_SERVER, 15, false, 6);
+					payload = "something else";
+					len = 14;
+					CHECK(ws_deflate_message(other, &payload, &len));
+					ws_deflate_free(other);
+				}
+			}
+			ws_deflate_end(sender, &payload, &len);
+			CHECK(inflate_piece(receiver, payload, len, true, 7) == 0 && is_inflated(message, sizeof message));
+		}
+		ws_deflate_free(sender);
+		ws_deflate_free(receiver);
+	}
+	ws_deflate_pool_clear(&pool);
+}
+
+/* Without takeover a message in fragments gives its compressor back; with none to be had it is told. */
+static void test_memory_of_fragments(void)
+{
+	const size_t live = memory.live;
+	struct ws_deflate *d = end_of(WS_SERVER, 15, false, 1);
+	const size_t idle = memory.live;
+	const void *payload = "fragment";
+	size_t len = 8;
+	memory_reset(1, 1);
+	CHECK(!ws_deflate_fragment(d, &payload, &len) && len == 8);
+	memory_reset(0, 0);
+	CHECK(ws_deflate_fragment(d, &payload, &len));
+	CHECK(memory.live > idle + 4);
+	ws_deflate_end(d, &payload, &len);
+	ws_deflate_pool_clear(&pool);
+	CHECK(memory.live == idle);
+	payload = "fragment";
+	len = 8;
+	CHECK(ws_deflate_fragment(d, &payload, &len)); /* left unfinished */
+	ws_deflate_free(d);
+	ws_deflate_pool_clear(&pool);
+	CHECK(memory.live == live);
+}
+
 static void test_starved(void)
 {
 	for (unsigned takeover = 0; takeover < 2; takeover++) {
@@ -512,6 +570,8 @@ static void test_large(void)
 }
 
 UNIT_MAIN(
+	{ "a message in fragments is one that others can stand before and behind", test_fragments },
+	{ "a message in fragments has a compressor only until its end", test_memory_of_fragments },
 	{ "the RFC's examples, stored and final blocks, empty messages", test_examples },
 	{ "broken data, however it is cut", test_broken },
 	{ "every window and level, against plain zlib in the same window", test_windows },

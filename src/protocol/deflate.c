@@ -32,7 +32,7 @@ struct ws_inflater {
 
 struct ws_deflate {
 	struct ws_deflate_pool *pool;
-	struct ws_deflater *deflater; /* our own, with takeover; NULL: no message has been compressed yet */
+	struct ws_deflater *deflater; /* our own, with takeover or inside a message in fragments; NULL: none yet */
 	struct ws_inflater *inflater; /* NULL: no message is under way, nor has one left its window to the next */
 	uint8_t out_bits, in_bits, level;
 	bool out_takeover, in_takeover;
@@ -103,10 +103,8 @@ static struct ws_deflater *shared_deflater(struct ws_deflate_pool *pool, uint8_t
 	return c;
 }
 
-static struct ws_deflater *deflater_of(struct ws_deflate *d)
+static struct ws_deflater *own_deflater(struct ws_deflate *d)
 {
-	if (!d->out_takeover)
-		return shared_deflater(d->pool, d->out_bits, d->level);
 	if (!d->deflater)
 		d->deflater = deflater_new(d->out_bits, d->level);
 	return d->deflater;
@@ -122,10 +120,9 @@ static bool reserve_output(struct ws_deflate_pool *pool, size_t size)
 	return pool->output;
 }
 
-/* Section 7.2.1: flushed to a byte's end by an empty stored block, whose last four bytes are left out. */
-bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
+/* Into the pool's output, flushed to a byte's end by an empty stored block. c: NULL, for want of memory. */
+static bool compress_some(struct ws_deflate *d, struct ws_deflater *c, const void **data, size_t *len)
 {
-	struct ws_deflater *c = *len <= MESSAGE_MAX ? deflater_of(d) : NULL;
 	if (!c || !reserve_output(d->pool, deflateBound(&c->z, (uLong)*len) + TAIL + 2))
 		return false;
 	c->z.next_in = (Bytef *)*data;
@@ -137,8 +134,35 @@ bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
 		return false;
 	}
 	*data = d->pool->output;
-	*len = d->pool->output_size - c->z.avail_out - TAIL;
+	*len = d->pool->output_size - c->z.avail_out;
 	return true;
+}
+
+/* Section 7.2.1: the last four bytes of that block are left out. */
+bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
+{
+	if (*len > MESSAGE_MAX)
+		return false;
+	if (!compress_some(d, d->out_takeover ? own_deflater(d) : shared_deflater(d->pool, d->out_bits, d->level), data, len))
+		return false;
+	*len -= TAIL;
+	return true;
+}
+
+bool ws_deflate_fragment(struct ws_deflate *d, const void **data, size_t *len)
+{
+	return *len <= MESSAGE_MAX && compress_some(d, own_deflater(d), data, len);
+}
+
+/* Every fragment has ended with a whole block: here is one more, of which only the first byte is sent. */
+void ws_deflate_end(struct ws_deflate *d, const void **data, size_t *len)
+{
+	*data = tail;
+	*len = 1;
+	if (d->out_takeover)
+		return;
+	deflater_free(d->deflater);
+	d->deflater = NULL;
 }
 
 unsigned ws_deflate_likeness(const struct ws_deflate *d)

@@ -43,6 +43,15 @@ void ws_deflate_free(struct ws_deflate *d);
  */
 bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len);
 
+/*
+ * The same for some of a message that is sent in fragments. Until its end it has a compressor of its own, and no other
+ * message is compressed for d. False: out of memory; sent as they are, the bytes can only be a message's first.
+ */
+bool ws_deflate_fragment(struct ws_deflate *d, const void **data, size_t *len);
+
+/* The end of such a message: *data and *len are the payload of its last frame. */
+void ws_deflate_end(struct ws_deflate *d, const void **data, size_t *len);
+
 /* Who has the same number compresses a message to the same bytes. 0: what was sent before counts as well (takeover). */
 unsigned ws_deflate_likeness(const struct ws_deflate *d);
 
