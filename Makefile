@@ -34,7 +34,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
 endif
 
-.PHONY: build help demo demo-server test test-core closing fuzz conformance interop chaos valgrind sanitize warnings bench rock clean
+.PHONY: build help demo demo-server test test-core closing fuzz conformance interop chaos streaming valgrind sanitize warnings bench rock clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -68,6 +68,10 @@ interop: build build/spec/raw.so need-test need-interop ## against python's webs
 
 chaos: build need-test ## 5,000 random short connections, in both roles, over TCP and TLS; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+streaming: build ## a message of 2 GiB, there and back, plain and compressed: each end has less than 20 MiB of memory
+	@$(LUA) spec/streaming/large.lua 2048
+	@$(LUA) spec/streaming/large.lua 2048 compressed
 
 valgrind: build $(SUPPORT) need-test need-valgrind ## the specs under memcheck; ARGS=spec/... for some of them
 	@tools/valgrind.sh $(ARGS)

@@ -381,6 +381,50 @@ local WebSocket = {}
 ---What `moonsocket.prepare` returned.
 ---@class moonsocket.Prepared
 
+---A message that is sent in fragments. One that is not closed must not look whole: if its block is left by an error,
+---or the collector finds it, the connection is failed with 1011, unless nothing of it was sent.
+---
+---`local writer <close> = ws:writer()` closes it when the block ends.
+---@class moonsocket.Writer
+local Writer = {}
+
+---Sends the next bytes of the message. Waits while the output is full. Raises an error if text is not UTF-8 (a
+---character may be in two pieces), if the writer is closed, or if another task is in write.
+---@param bytes string
+---@return true? sent
+---@return integer|string buffered_or_error bytes that now wait to be sent; or "closed"
+---@return integer? code after "closed"
+function Writer:write(bytes) end
+
+---Ends the message; it does not wait. Raises an error, and fails the connection with 1011, if a text ends inside a
+---character.
+---@return true? closed
+---@return string? error "closed"
+---@return integer? code after "closed"
+function Writer:close() end
+
+---A message that is read as it comes: `for bytes in reader do ... end`, then `reader.complete` says whether that was
+---all.
+---
+---`local reader <close> = ws:reader()` passes over what is left of it when the block ends.
+---@class moonsocket.Reader
+---@field kind moonsocket.Kind
+---@field complete boolean whether the message has been read to its end
+---@overload fun(): string?
+local Reader = {}
+
+---Waits for the next bytes of the message. Text is checked as it comes: where it is not UTF-8 the connection ends with
+---1007. A character may be in two pieces. Raises an error if the message has been passed over.
+---@param timeout? number default: for as long as it takes
+---@return string? bytes nil alone: the message has ended
+---@return string? error "closed", or "timeout"
+---@return integer? code after "closed"
+---@return string? reason after "closed"
+function Reader:read(timeout) end
+
+---Passes over what is left of the message.
+function Reader:close() end
+
 ---What on_close is told besides code and reason.
 ---@class moonsocket.CloseInfo
 ---@field clean boolean the peer's Close frame came, and ours went out
@@ -395,9 +439,17 @@ local WebSocket = {}
 ---@param message string|moonsocket.Prepared
 ---@param kind? moonsocket.Kind default "text"; a prepared message has its own
 ---@return true? sent
----@return integer|string buffered_or_error bytes that now wait to be sent; or "closed", or "overflow"
+---@return integer|string buffered_or_error bytes that now wait to be sent; or "closed", "overflow", or "writing": a
+---writer is open, whose message must end first
 ---@return integer? code after "closed"
 function WebSocket:send(message, kind) end
+
+---Begins a message that is sent in fragments, as it is written. Until it is closed no other message can be sent.
+---@param kind? moonsocket.Kind default "text"
+---@return moonsocket.Writer? writer
+---@return string? error "closed"; or "writing": another writer is open
+---@return integer? code after "closed"
+function WebSocket:writer(kind) end
 
 ---Lets this connection of a server have what is published under a topic: a name of 1 to 255 bytes, compared as it is.
 ---It has it until unsubscribe, or the end. Subscribing again changes nothing. docs/topics.md says more.
@@ -442,6 +494,16 @@ function WebSocket:drain(timeout) end
 ---@return integer? code after "closed"
 ---@return string? reason after "closed"
 function WebSocket:receive(timeout) end
+
+---Waits for the next message to begin, and returns a reader that takes it as it comes. What the reader before has left
+---of its message is passed over. Raises the errors of receive.
+---@param timeout? number default: for as long as it takes
+---@param max_message? integer bytes that the message may have (1009); default: any number, whatever max_message is
+---@return moonsocket.Reader? reader
+---@return string? error "closed", or "timeout"
+---@return integer? code after "closed"
+---@return string? reason after "closed"
+function WebSocket:reader(timeout, max_message) end
 
 ---An iterator over the messages to come, for a loop. It ends when the connection does; `ws.close_code` and
 ---`ws.close_reason` say how. Waits in each step, and raises the errors of receive.

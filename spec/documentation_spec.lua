@@ -8,7 +8,7 @@ local testing = require "moonsocket.testing"
 
 local DOCUMENTS = {
   "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/compression.md", "docs/endings.md",
-  "docs/handlers.md", "docs/proxies.md", "docs/reconnect.md", "docs/testing.md", "docs/tls.md",
+  "docs/handlers.md", "docs/proxies.md", "docs/reconnect.md", "docs/streaming.md", "docs/testing.md", "docs/tls.md",
   "docs/topics.md",
 }
 
@@ -434,6 +434,20 @@ describe("the API reference", function()
     for name, value in pairs(checked) do
       assert.equal(tostring(value), fields[name]:match "%(default ([^):]+)", name)
     end
+  end)
+
+  it("has the methods of writers and readers", function()
+    scene.play({ handler = function(ws) ws:wait_closed() end }, function(s)
+      local p = s:open()
+      local writer <close> = s:ws():writer()
+      p:send(peer.text "x")
+      local reader <close> = s:ws():reader()
+      assert.same(methods_of(writer), sorted_keys(class "moonsocket.Writer".methods))
+      assert.same(methods_of(reader), sorted_keys(class "moonsocket.Reader".methods))
+      assert.same(fields_in("src/binding/reader.c", 'strcmp%(name, "([%w_]+)"%)'),
+        sorted_keys(class "moonsocket.Reader".fields))
+      p:drop()
+    end)
   end)
 
   it("has the callbacks of a table", function()

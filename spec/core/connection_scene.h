@@ -143,7 +143,8 @@ static inline void scene_finished(struct ws_connection *c)
 }
 
 static const struct ws_connection_handler scene_handler = {
-	scene_request, scene_message, scene_ping, scene_pong, scene_closing, scene_drain, scene_flushed, scene_close
+	.on_request = scene_request, .on_message = scene_message, .on_ping = scene_ping, .on_pong = scene_pong,
+	.on_closing = scene_closing, .on_drain = scene_drain, .on_flushed = scene_flushed, .on_close = scene_close
 };
 
 /* Nothing is held back by default, and every deadline is far away. False: no memory. */

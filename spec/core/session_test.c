@@ -552,11 +552,13 @@ static void test_parts_of_one(void)
 	text_frame(WS_CONTINUATION, "cd");
 	text_frame(FIN | WS_CONTINUATION, "");
 	text_frame(FIN | WS_TEXT, "next");
-	CHECK(!strcmp(play_parts(4, false, false), "part 1 'ab'\nping 'p'\npart 1 'cd'\nlast part 1 ''\nmessage 1 'next'\n"));
+	CHECK(!strcmp(play_parts(4, false, false),
+	              "part 1 'ab'\nping 'p'\npart 1 'cd'\nlast part 1 ''\nmessage 1 'next'\n"));
 	CHECK(!strcmp(play_parts(4, false, true), "ping 'p'\npart 1 'ab'\npart 1 'cd'\nlast part 1 ''\nmessage 1 'next'\n"));
 	CHECK(!strcmp(play_parts(4, true, false), "part 1 'ab'\nping 'p'\nmessage 1 'next'\n"));
 	CHECK(!strcmp(play_parts(3, false, false), "part 1 'ab'\nping 'p'\nfailure 1009\n"));
 	CHECK(!strcmp(play_parts(1, false, false), "failure 1009\n"));
+	CHECK(!strcmp(play_parts(1, false, true), "ping 'p'\npart 1 'ab'\nfailure 1009\n"));
 }
 
 /* max_message holds for whole messages only, and again for the one after a message in parts. */

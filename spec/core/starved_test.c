@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 
 #include "connection_scene.h"
+#include "endpoint/fragments.h"
 
 enum { FIN = 0x80, LARGE = 60000 };
 
@@ -80,6 +81,11 @@ static void play(void)
 	exchange();
 	(void)ws_connection_send(scene.c, WS_TEXT, "answer", 6);
 	send_prepared("to many");
+	if (ws_fragments_begin(scene.c, WS_TEXT) == 0) {
+		(void)ws_fragments_write(scene.c, "frag", 4);
+		(void)ws_fragments_write(scene.c, "ments", 5);
+		(void)ws_fragments_end(scene.c);
+	}
 	(void)ws_connection_ping(scene.c, NULL, 0);
 	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large);
 	(void)ws_connection_send(scene.c, WS_BINARY, large, sizeof large); /* more than the kernel takes */

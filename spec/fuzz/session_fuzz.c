@@ -1,7 +1,7 @@
 /*
  * Sessions, with compression and without: what is told of a stream doesn't depend on where it is cut, nor on messages
- * having to wait, nor on being told in parts, and is what the naive reader tells. The first bytes choose the role, the limit, what was agreed on,
- * the modes and the cuts; the rest is the stream.
+ * having to wait, nor on being told in parts, and is what the naive reader tells. The first bytes choose the role, the
+ * limit, what was agreed on, the modes and the cuts; the rest is the stream.
  */
 #include "fuzz.h"
 

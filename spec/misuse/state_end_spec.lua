@@ -120,6 +120,19 @@ describe("at the end of a Lua state, a connection", function()
   ends("whose handler waits in receive", [[
     ws:receive() waiting = 1 print("received", ws:receive())]],
     { "received\tnil\tclosed\t1006\tthe Lua state was closed", closed(1) })
+  ends("whose handler waits at a reader", [[
+    local reader = ws:reader()
+    for bytes in reader do print(bytes) end
+    waiting = 1 print("received", ws:reader())]],
+    { "hi", "received\tnil\tclosed\t1006\tthe Lua state was closed", closed(1) })
+  ends("whose writer is open", [[
+    ws:receive()
+    kept = ws:writer()
+    kept:write "half a"
+    waiting = 1 print("received", ws:receive())]], {
+      "received\tnil\tclosed\t1011\ta message that was being sent in fragments was never closed",
+      "closed\t1\t1011\ta message that was being sent in fragments was never closed\tfalse\tlocal",
+    })
   ends("whose plain loop is over with it", [[
     for message in ws:messages() do waiting = 1 print(message) end print(ws.close_code, ws.close_reason)]],
     { "hi", "1006\tthe Lua state was closed", closed(1) })

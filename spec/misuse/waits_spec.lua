@@ -10,6 +10,7 @@ local function waits(ws, server, fd)
     wait = function() moonsocket.wait(fd, "r") end,
     receive = function() ws:receive() end,
     ["receive with a timeout"] = function() ws:receive(100) end,
+    reader = function() ws:reader() end,
     messages = function() for message in ws:messages() do error(message) end end,
     drain = function() ws:drain() end,
     send = function() for _ = 1, 100 do ws:send(("x"):rep(1024 * 1024)) end end,

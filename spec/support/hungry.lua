@@ -26,7 +26,18 @@ local function handler(ws, request)
   ws:subscribe "all"
   ws:subscribe("connection " .. ws.id)
   ws.user = { name = request.cookies.a, twice = request.headers["x-twice"] }
-  if ws.id % 2 == 0 then
+  if ws.id % 3 == 0 then
+    for reader in function() return ws:reader() end do
+      local parts = {}
+      for bytes in reader do parts[#parts + 1] = bytes end
+      if reader.kind == "text" then
+        ws:send(table.concat(parts))
+      else
+        local writer <close> = assert(ws:writer "binary")
+        for _, bytes in ipairs(parts) do writer:write(bytes) end
+      end
+    end
+  elseif ws.id % 2 == 0 then
     for message, kind in ws:messages() do ws:send(message, kind) end
   else
     ws:on_ping(function(payload) ws.last = payload end)

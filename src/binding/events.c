@@ -1,6 +1,7 @@
 /* What happens on a connection becomes a call of the user's function. */
 #include "binding/admission.h"
 #include "binding/box.h"
+#include "binding/reader.h"
 #include "binding/websocket.h"
 #include "protocol/code.h"
 
@@ -110,6 +111,21 @@ static enum ws_done on_message(struct ws_connection *c, enum ws_opcode kind, con
 		return WS_DONE;
 	}
 	return ws_box_has_handler(box, WS_SLOT_MESSAGE) ? run(box, push_message, &call) : WS_DONE;
+}
+
+static void on_part(struct ws_connection *c, const uint8_t *data, size_t len, bool last)
+{
+	ws_reader_part(box_of(c), data, len, last);
+}
+
+static void on_held(struct ws_connection *c, enum ws_opcode kind)
+{
+	struct ws_box *box = box_of(c);
+	struct ws_task *receiver = box->receiver;
+	if (!receiver || box->receives != WS_RECEIVES_START)
+		return;
+	box->receiver = NULL;
+	ws_task_wake(receiver, &kind);
 }
 
 /* ---- control frames and output */
@@ -253,6 +269,8 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 const struct ws_connection_handler ws_box_handler = {
 	.on_request = ws_admission_on_request,
 	.on_message = on_message,
+	.on_part = on_part,
+	.on_held = on_held,
 	.on_ping = on_ping,
 	.on_pong = on_pong,
 	.on_closing = on_closing,

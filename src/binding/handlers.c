@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 
+#include "binding/reader.h"
 #include "binding/websocket.h"
 
 static bool in_extras(enum ws_slot slot)
@@ -66,6 +67,8 @@ int ws_handlers_on_message(lua_State *L)
 	if (box->receiver)
 		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
 	int results = set_handler(L, box, WS_SLOT_MESSAGE);
+	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
+		ws_reader_leave(box);
 	if (!box->ended)
 		ws_box_want(box);
 	return results;

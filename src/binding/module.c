@@ -9,12 +9,14 @@
 #include "binding/cancellation.h"
 #include "binding/client.h"
 #include "binding/prepared.h"
+#include "binding/reader.h"
 #include "binding/request.h"
 #include "binding/server.h"
 #include "binding/stream.h"
 #include "binding/timer.h"
 #include "binding/tls.h"
 #include "binding/websocket.h"
+#include "binding/writer.h"
 #include "net/random.h"
 #include "protocol/code.h"
 
@@ -174,6 +176,8 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_cancellation_register(L);
 	ws_tls_register(L);
 	ws_stream_register(L);
+	ws_reader_register(L);
+	ws_writer_register(L);
 	luaL_newlib(L, functions);
 	push_codes(L);
 	lua_setfield(L, -2, "codes");

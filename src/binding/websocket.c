@@ -9,7 +9,9 @@
 #include "binding/fields.h"
 #include "binding/handlers.h"
 #include "binding/prepared.h"
+#include "binding/reader.h"
 #include "binding/topic.h"
+#include "binding/writer.h"
 #include "error.h"
 #include "protocol/code.h"
 
@@ -101,16 +103,21 @@ struct ws_box *ws_box_check(lua_State *L)
 
 void ws_box_want(struct ws_box *box)
 {
-	bool wanted = box->receiver || ws_box_has_handler(box, WS_SLOT_MESSAGE);
-	ws_connection_want(box->connection, wanted         ? WS_SESSION_DELIVER
-	                                    : box->discard ? WS_SESSION_DISCARD
-	                                                   : WS_SESSION_HOLD);
+	enum ws_session_mode mode = box->discard ? WS_SESSION_DISCARD : WS_SESSION_HOLD;
+	if (box->receiver)
+		mode = box->receives == WS_RECEIVES_START ? WS_SESSION_HOLD : WS_SESSION_DELIVER;
+	else if (box->reader)
+		mode = WS_SESSION_HOLD;
+	else if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
+		mode = WS_SESSION_DELIVER;
+	ws_connection_want(box->connection, mode);
 }
 
 int ws_module_discard(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	box->discard = true;
+	ws_reader_leave(box);
 	if (!box->ended)
 		ws_box_want(box);
 	return 0;
@@ -149,7 +156,7 @@ int ws_box_wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, do
 
 /* ---- results */
 
-static int push_timeout(lua_State *L)
+int ws_box_push_timeout(lua_State *L)
 {
 	lua_pushnil(L);
 	lua_pushliteral(L, "timeout");
@@ -182,7 +189,10 @@ int ws_box_push_error(lua_State *L, const struct ws_box *box, int error)
 {
 	if (error == WS_ERROR_CLOSED)
 		return ws_box_push_closed(L, box);
-	const char *why = error == WS_ERROR_OVERFLOW ? "overflow" : error == WS_ERROR_SYSTEM ? strerror(errno) : "out of memory";
+	const char *why = error == WS_ERROR_OVERFLOW  ? "overflow"
+	                  : error == WS_ERROR_WRITING ? "writing"
+	                  : error == WS_ERROR_SYSTEM  ? strerror(errno)
+	                                              : "out of memory";
 	lua_pushnil(L);
 	lua_pushstring(L, why);
 	return 2;
@@ -285,7 +295,7 @@ static int drain_end(lua_State *L, int status, lua_KContext ctx)
 	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	if (ws_connection_buffered(box->connection) > 0)
-		return push_timeout(L);
+		return ws_box_push_timeout(L);
 	lua_pushboolean(L, true);
 	return 1;
 }
@@ -329,7 +339,7 @@ void ws_box_attend(struct ws_box *box, struct ws_task *task)
 	}
 }
 
-static int receive_end(lua_State *L, const struct ws_box *box)
+int ws_box_push_receive_end(lua_State *L, const struct ws_box *box)
 {
 	ws_box_push_closed(L, box);
 	ws_box_push_reason(L, box);
@@ -343,7 +353,7 @@ static int received(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	if (task->woken_with)
 		return ws_message_push(L, task->woken_with);
-	return box->ended ? receive_end(L, box) : push_timeout(L);
+	return box->ended ? ws_box_push_receive_end(L, box) : ws_box_push_timeout(L);
 }
 
 static void stop_receiving(struct ws_task *task)
@@ -353,24 +363,38 @@ static void stop_receiving(struct ws_task *task)
 	ws_box_want(box);
 }
 
+int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, double seconds, const char *name,
+                   lua_CFunction fn, lua_KFunction k)
+{
+	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
+		return luaL_error(L, "%s and on_message exclude each other: on_message is set, so messages go there", name);
+	if (box->receiver)
+		return luaL_error(L, "another task is in receive already: a message can have one receiver only");
+	struct ws_task *task = ws_task_here(L, name);
+	if (!task)
+		return ws_call_block(L, fn);
+	if (box->attendant == task)
+		ws_box_attend(box, NULL);
+	if (what != WS_RECEIVES_PART)
+		ws_reader_leave(box);
+	enum ws_opcode held = what == WS_RECEIVES_START ? ws_connection_held(box->connection) : 0;
+	if (held) {
+		task->woken_with = &held;
+		return k(L, LUA_OK, (lua_KContext)task);
+	}
+	box->receiver = task;
+	box->receives = (uint8_t)what;
+	ws_box_want(box);
+	return ws_task_wait(L, task, seconds, stop_receiving, box, k);
+}
+
 static int websocket_receive(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (box->ended)
-		return receive_end(L, box);
+		return ws_box_push_receive_end(L, box);
 	double seconds = ws_check_seconds(L, 2, -1);
-	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
-		return luaL_error(L, "receive and on_message exclude each other: on_message is set, so messages go there");
-	if (box->receiver)
-		return luaL_error(L, "another task is in receive already: a message can have one receiver only");
-	struct ws_task *task = ws_task_here(L, "receive");
-	if (!task)
-		return ws_call_block(L, websocket_receive);
-	if (box->attendant == task)
-		ws_box_attend(box, NULL);
-	box->receiver = task;
-	ws_box_want(box);
-	return ws_task_wait(L, task, seconds, stop_receiving, box, received);
+	return ws_box_receive(L, box, WS_RECEIVES_MESSAGE, seconds, "receive", websocket_receive, received);
 }
 
 static int next_message(lua_State *L)
@@ -430,7 +454,7 @@ static int closed_end(lua_State *L, int status, lua_KContext ctx)
 	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	(void)ctx;
-	return box->ended ? ws_box_push_end(L, box) : push_timeout(L);
+	return box->ended ? ws_box_push_end(L, box) : ws_box_push_timeout(L);
 }
 
 static int websocket_wait_closed(lua_State *L)
@@ -496,9 +520,11 @@ void ws_box_register(lua_State *L)
 	};
 	static const luaL_Reg methods[] = {
 		{ "send", websocket_send },
+		{ "writer", ws_box_writer },
 		{ "drain", websocket_drain },
 		{ "receive", websocket_receive },
 		{ "messages", websocket_messages },
+		{ "reader", ws_box_reader },
 		{ "close", websocket_close },
 		{ "terminate", websocket_terminate },
 		{ "wait_closed", websocket_wait_closed },

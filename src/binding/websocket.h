@@ -20,11 +20,19 @@ enum {
 	WS_EXTRA_REQUEST                /* table of the request's fields: what was looked at once, and the user's own */
 };
 
+/* What the task in receive() or its kin waits for. */
+enum ws_receives {
+	WS_RECEIVES_MESSAGE, /* a whole one */
+	WS_RECEIVES_START,   /* the start of one */
+	WS_RECEIVES_PART     /* the next bytes of the one that the reader reads */
+};
+
 /* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
 	struct ws_owner *owner;           /* outlives it */
 	struct ws_connection *connection; /* held */
-	struct ws_task *receiver;         /* the task in receive() */
+	struct ws_task *receiver;         /* the task in receive(), reader() or reader:read() */
+	struct ws_reader *reader;         /* whose message has not been read to its end; NULL: none */
 	struct ws_task *attendant;        /* the task that works on the message that receive() gave it */
 	struct ws_task *draining;         /* tasks in drain() or a waiting send() */
 	struct ws_task *closing;          /* tasks in wait_closed() */
@@ -40,6 +48,7 @@ struct ws_box {
 	bool ended : 1;                   /* on_close has had its turn: the report is final */
 	bool close_told : 1;              /* an on_close has been called */
 	bool turned_away : 1;             /* authorize closed it: to the callback table it never opened */
+	uint8_t receives;                 /* enum ws_receives, of the receiver */
 	uint8_t peer_len;
 	char bytes[];                     /* the request's head, then the peer's address */
 };
@@ -111,6 +120,24 @@ void ws_box_push_info(lua_State *L, const struct ws_box *box);
 
 /* Pushes code, reason, info of one that has ended; returns 3. May raise. */
 int ws_box_push_end(lua_State *L, const struct ws_box *box);
+
+bool ws_box_is_open(const struct ws_box *box);
+
+/* Pushes nil and "timeout"; returns 2. */
+int ws_box_push_timeout(lua_State *L);
+
+/* Pushes nil, what is wrong and, where it is closed, the code; returns how many. error: negative, of the core. */
+int ws_box_push_error(lua_State *L, const struct ws_box *box, int error);
+
+/* Pushes nil, "closed", code and reason of one that has ended; returns 4. */
+int ws_box_push_receive_end(lua_State *L, const struct ws_box *box);
+
+/*
+ * Waits for what is received, unless it has come, then continues with k, whose task is woken with it. What a reader has
+ * left of the message before is passed over. Raises where somebody else is to receive it. fn: what name is the name of.
+ */
+int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, double seconds, const char *name,
+                   lua_CFunction fn, lua_KFunction k);
 
 /* Tells the connection whether anybody wants the next message. */
 void ws_box_want(struct ws_box *box);

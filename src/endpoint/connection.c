@@ -56,7 +56,7 @@ int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const vo
 		return WS_ERROR_SYSTEM;
 	if (masked && len && !(data = ws_session_pool_mask(pool, data, len, key)))
 		return WS_ERROR_MEMORY;
-	int size = ws_frame_head(&pool->frames, head, opcode, true, len, masked ? key : NULL);
+	int size = ws_frame_head(&pool->frames, head, opcode, !(opcode & WS_MORE_FOLLOWS), len, masked ? key : NULL);
 	if (size < 0)
 		return size;
 	struct iovec parts[2] = { { head, (size_t)size }, { (void *)data, len } };
@@ -260,7 +260,7 @@ void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
-static bool overflows(struct ws_connection *c, size_t len)
+bool ws_connection_overflows(struct ws_connection *c, size_t len)
 {
 	size_t max = c->endpoint->options.max_buffered;
 	size_t queued = ws_transport_buffered(&c->transport);
@@ -282,8 +282,7 @@ static int overflow(struct ws_connection *c, size_t len)
 	return WS_ERROR_OVERFLOW;
 }
 
-/* What is written outside the pump has its deadlines looked after at the end of the turn. */
-static void after_write(struct ws_connection *c)
+void ws_connection_written(struct ws_connection *c)
 {
 	if (!c->pumping)
 		ws_loop_defer(c->endpoint->loop, &c->work);
@@ -294,7 +293,9 @@ static int admit(struct ws_connection *c, size_t len)
 {
 	if (ws_connection_state(c) != WS_OPEN)
 		return WS_ERROR_CLOSED;
-	return overflows(c, len) ? overflow(c, len) : 0;
+	if (c->writing)
+		return WS_ERROR_WRITING;
+	return ws_connection_overflows(c, len) ? overflow(c, len) : 0;
 }
 
 /* After a message was queued, or was not. */
@@ -305,7 +306,7 @@ static int after_message(struct ws_connection *c, size_t len, int error)
 	c->message_at = ws_connection_now(c);
 	c->endpoint->stats.messages_out++;
 	c->endpoint->stats.bytes_out += len;
-	after_write(c);
+	ws_connection_written(c);
 	return 0;
 }
 
@@ -359,7 +360,7 @@ int ws_connection_ping(struct ws_connection *c, const void *data, size_t len)
 	if (ws_connection_state(c) != WS_OPEN)
 		return WS_ERROR_CLOSED;
 	int e = data ? ws_connection_write_frame(c, WS_PING, data, len) : ws_connection_timed_ping(c);
-	after_write(c);
+	ws_connection_written(c);
 	return e;
 }
 
@@ -372,6 +373,10 @@ int ws_connection_close(struct ws_connection *c, unsigned code, const char *reas
 {
 	if (!ws_connection_may_close(c))
 		return WS_ERROR_CLOSED;
+	if (c->fragments_sent && code == WS_CODE_NORMAL && ws_connection_state(c) == WS_OPEN) { /* 7.4.1: it was not */
+		ws_connection_fail(c, WS_CODE_INTERNAL_ERROR, "closed inside a message that was being sent in fragments");
+		return 0;
+	}
 	ws_ending_step(c, WS_CLOSING_LOCAL_CLOSE, code, 0, reason, len);
 	ws_loop_defer(c->endpoint->loop, &c->work);
 	return 0;
@@ -411,6 +416,25 @@ void ws_connection_attend(struct ws_connection *c, bool attended)
 	c->attended = attended;
 	if (c->eof_held)
 		ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
+void ws_connection_stream(struct ws_connection *c, uint64_t limit)
+{
+	ws_session_stream(&c->session, limit);
+}
+
+void ws_connection_skip(struct ws_connection *c)
+{
+	ws_session_skip(&c->session);
+	c->held = false;
+	ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
+enum ws_opcode ws_connection_held(const struct ws_connection *c)
+{
+	if (c->held)
+		return (enum ws_opcode)c->held_kind;
+	return c->session.skipped ? 0 : (enum ws_opcode)c->session.opcode;
 }
 
 void ws_connection_pause(struct ws_connection *c)

@@ -53,6 +53,10 @@ struct ws_connection_handler {
 	/* A valid opening handshake: to be answered, now or later, with ws_connection_accept or _refuse. */
 	void (*on_request)(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes);
 	enum ws_done (*on_message)(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len);
+	/* The next bytes of a message that ws_connection_stream was called for; last: it ends with them. */
+	void (*on_part)(struct ws_connection *c, const uint8_t *data, size_t len, bool last);
+	/* A message of this kind, or the rest of one in parts, is held: ws_connection_want. May be left out (NULL). */
+	void (*on_held)(struct ws_connection *c, enum ws_opcode kind);
 	enum ws_done (*on_ping)(struct ws_connection *c, const uint8_t *data, size_t len);
 	/* rtt: seconds since the ping of our heartbeat that it answers; negative: it answers none. */
 	enum ws_done (*on_pong)(struct ws_connection *c, const uint8_t *data, size_t len, double rtt);
@@ -107,6 +111,10 @@ struct ws_connection {
 	uint16_t refused;              /* HTTP status of our refusal; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
+	uint8_t held_kind;             /* of the message that is held */
+	uint8_t writing;               /* kind of the message that is sent in fragments; 0: none */
+	bool fragments_sent : 1;       /* some of it has been queued */
+	bool fragments_compressed : 1;
 	bool deciding : 1;             /* on_request is being answered */
 	bool busy : 1;                 /* a callback waits */
 	bool held : 1;                 /* a message waits for somebody who wants it */
@@ -149,7 +157,8 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
 
 /*
- * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, WS_ERROR_SYSTEM (the system gives no masking key), or
+ * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, WS_ERROR_SYSTEM (the system gives no masking key),
+ * WS_ERROR_WRITING (one in fragments must end first: endpoint/fragments), or
  * WS_ERROR_OVERFLOW: the queue would be over max_buffered, and nothing was queued; under WS_OVERFLOW_CLOSE the
  * connection has then been failed with 1008.
  */
@@ -167,7 +176,10 @@ int ws_connection_ping(struct ws_connection *c, const void *data, size_t len);
 /* Whether we may still send a Close frame. */
 bool ws_connection_may_close(const struct ws_connection *c);
 
-/* Starts the closing handshake, or answers the peer's; code as ws_code_on_wire, or 1005. 0 or WS_ERROR_CLOSED. */
+/*
+ * Starts the closing handshake, or answers the peer's; code as ws_code_on_wire, or 1005. 0 or WS_ERROR_CLOSED. Inside
+ * a message in fragments 1000 would not be true: 1011 is sent instead.
+ */
 int ws_connection_close(struct ws_connection *c, unsigned code, const char *reason, size_t len);
 
 /* Fails it (7.1.7) for a reason of ours: 1008 or 1011. Nothing happens once our Close frame has gone. */
@@ -181,6 +193,15 @@ void ws_connection_continue(struct ws_connection *c);
 
 /* What is to be done with messages; at first they are held. */
 void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode);
+
+/* The kind of the message that is held, or of which some has come and is kept; 0: there is none. */
+enum ws_opcode ws_connection_held(const struct ws_connection *c);
+
+/* That message is to be told of in parts, by on_part, and may have so many bytes (UINT64_MAX: no limit). */
+void ws_connection_stream(struct ws_connection *c, uint64_t limit);
+
+/* The rest of that message is passed over. */
+void ws_connection_skip(struct ws_connection *c);
 
 /*
  * Whether somebody works on a message outside of on_message. A FIN is taken in afterwards then: the peer may have shut

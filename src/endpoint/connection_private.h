@@ -12,8 +12,17 @@
 uint64_t ws_connection_now(const struct ws_connection *c);
 uint64_t ws_connection_microseconds(void);
 
-/* Queues one frame; opcode: perhaps with WS_RSV1. As ws_transport_write. */
+/* Or'ed to the opcode of a frame that is not its message's last. */
+enum { WS_MORE_FOLLOWS = 0x100 };
+
+/* Queues one frame; opcode: perhaps with WS_RSV1 or WS_MORE_FOLLOWS. As ws_transport_write. */
 int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len);
+
+/* Whether the queue would be over max_buffered with so many bytes more. */
+bool ws_connection_overflows(struct ws_connection *c, size_t len);
+
+/* To be called after a frame was queued: outside the pump deadlines are looked after at the end of the turn. */
+void ws_connection_written(struct ws_connection *c);
 
 /* Sends a Ping whose Pong will tell the round trip's time. As above. */
 int ws_connection_timed_ping(struct ws_connection *c);

@@ -54,11 +54,30 @@ static void peer_message(struct ws_connection *c, const struct ws_session_event 
 	c->busy = c->endpoint->handler->on_message(c, ev->kind, ev->data, ev->len) == WS_BUSY;
 }
 
+static void peer_part(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	c->message_at = ws_connection_now(c);
+	c->endpoint->stats.messages_in += ev->last;
+	c->endpoint->stats.bytes_in += ev->len;
+	c->endpoint->handler->on_part(c, ev->data, ev->len, ev->last);
+}
+
+static void message_held(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	c->held = true;
+	c->held_kind = (uint8_t)ev->kind;
+	if (c->endpoint->handler->on_held)
+		c->endpoint->handler->on_held(c, ev->kind);
+}
+
 static void dispatch(struct ws_connection *c, const struct ws_session_event *ev)
 {
 	switch (ev->type) {
 	case WS_SESSION_MESSAGE:
 		peer_message(c, ev);
+		break;
+	case WS_SESSION_PART:
+		peer_part(c, ev);
 		break;
 	case WS_SESSION_PING:
 		if (!c->busy)
@@ -75,7 +94,7 @@ static void dispatch(struct ws_connection *c, const struct ws_session_event *ev)
 		ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, ev->code, ev->why);
 		break;
 	case WS_SESSION_HELD:
-		c->held = true;
+		message_held(c, ev);
 		break;
 	}
 }

@@ -120,6 +120,11 @@ static bool reserve_output(struct ws_deflate_pool *pool, size_t size)
 	return pool->output;
 }
 
+static struct ws_deflater *deflater_of(struct ws_deflate *d)
+{
+	return d->out_takeover ? own_deflater(d) : shared_deflater(d->pool, d->out_bits, d->level);
+}
+
 /* Into the pool's output, flushed to a byte's end by an empty stored block. c: NULL, for want of memory. */
 static bool compress_some(struct ws_deflate *d, struct ws_deflater *c, const void **data, size_t *len)
 {
@@ -141,9 +146,7 @@ static bool compress_some(struct ws_deflate *d, struct ws_deflater *c, const voi
 /* Section 7.2.1: the last four bytes of that block are left out. */
 bool ws_deflate_message(struct ws_deflate *d, const void **data, size_t *len)
 {
-	if (*len > MESSAGE_MAX)
-		return false;
-	if (!compress_some(d, d->out_takeover ? own_deflater(d) : shared_deflater(d->pool, d->out_bits, d->level), data, len))
+	if (*len > MESSAGE_MAX || !compress_some(d, deflater_of(d), data, len))
 		return false;
 	*len -= TAIL;
 	return true;

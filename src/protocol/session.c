@@ -191,7 +191,7 @@ static int message_end(struct ws_session *s, const struct ws_piece *piece, enum 
 	return 0;
 }
 
-/* Some of a message, or its end: what has been inflated, or was kept before it was to be told of in parts, or the piece. */
+/* Some of a message, or its end: what was inflated, or kept before parts were asked for; else the piece itself. */
 static int part_end(struct ws_session *s, const struct ws_piece *piece, bool last, enum ws_session_mode mode,
                     struct ws_session_event *event)
 {
@@ -262,7 +262,8 @@ static int take_compressed(struct ws_session *s, const struct ws_piece *piece, b
 }
 
 /* The same. What is told of right afterwards need not be kept: a message that came in one piece, or a part. */
-static inline int take_plain(struct ws_session *s, const struct ws_piece *piece, bool keep, struct ws_session_event *event)
+static inline int take_plain(struct ws_session *s, const struct ws_piece *piece, bool keep,
+                             struct ws_session_event *event)
 {
 	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
 		return fail_text(event);
@@ -336,7 +337,8 @@ static unsigned message_next(const struct ws_session *s, const uint8_t *data)
 	return s->opcode ? s->opcode : opcode;
 }
 
-static inline int read_frame(struct ws_session *s, uint8_t **data, size_t *len, struct ws_frame *frame, struct ws_piece *piece)
+static inline int read_frame(struct ws_session *s, uint8_t **data, size_t *len, struct ws_frame *frame,
+                             struct ws_piece *piece)
 {
 	return ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, frame,
 	                     piece);
@@ -387,7 +389,7 @@ static int take_frame_in_parts(struct ws_session *s, enum ws_session_mode mode, 
 void ws_session_stream(struct ws_session *s, uint64_t limit)
 {
 	s->in_parts = true;
-	s->limit = limit;
+	s->limit = limit > message_len(s) ? limit : message_len(s); /* what has come has come */
 }
 
 void ws_session_skip(struct ws_session *s)
