@@ -37,6 +37,7 @@ build = {
     ["moonsocket.admission"] = "lua/moonsocket/admission.lua",
     ["moonsocket.headers"] = "lua/moonsocket/headers.lua",
     ["moonsocket.ip"] = "lua/moonsocket/ip.lua",
+    ["moonsocket.json"] = "lua/moonsocket/json.lua",
     ["moonsocket.proxy"] = "lua/moonsocket/proxy.lua",
     ["moonsocket.url"] = "lua/moonsocket/url.lua",
     ["moonsocket.options"] = "lua/moonsocket/options.lua",

@@ -444,6 +444,14 @@ function Reader:close() end
 ---@return integer? code after "closed"
 function WebSocket:send(message, kind) end
 
+---Sends a value as JSON, in a text message, with lua-cjson or dkjson. Raises an error if neither is installed, or if
+---the value cannot be JSON.
+---@param value any null is the library's: `cjson.null`, `dkjson.null`
+---@return true? sent
+---@return integer|string buffered_or_error as ws:send
+---@return integer? code after "closed"
+function WebSocket:send_json(value) end
+
 ---Begins a message that is sent in fragments, as it is written. Until it is closed no other message can be sent.
 ---@param kind? moonsocket.Kind default "text"
 ---@return moonsocket.Writer? writer
@@ -494,6 +502,15 @@ function WebSocket:drain(timeout) end
 ---@return integer? code after "closed"
 ---@return string? reason after "closed"
 function WebSocket:receive(timeout) end
+
+---Waits for the next message, which is JSON, with lua-cjson or dkjson. Raises an error if neither is installed, and the
+---errors of receive.
+---@param timeout? number default: for as long as it takes
+---@return any value null is the library's: `cjson.null`, `dkjson.null`
+---@return string? error after nil: "closed", "timeout", or what is wrong with a message that is not JSON
+---@return integer? code after "closed"
+---@return string? reason after "closed"
+function WebSocket:receive_json(timeout) end
 
 ---Waits for the next message to begin, and returns a reader that takes it as it comes. What the reader before has left
 ---of its message is passed over. Raises the errors of receive.

@@ -16,14 +16,14 @@ end
 local function answers(ws)
   local function of(name, values)
     local wanted = { n = 3, nil, "closed", 4000 }
-    if name == "receive" or name == "reader" then
+    if name == "receive" or name == "reader" or name == "receive_json" then
       wanted = { n = 4, nil, "closed", 4000, "enough" }
     end
     if name == "wait_closed" then wanted = { n = 3, 4000, "enough", ws.close_info } end
     assert.same(wanted, table.pack(ws[name](ws, table.unpack(values))), name)
   end
   for _, name in ipairs { "send", "close", "terminate", "drain", "pause", "resume", "ping", "receive", "reader",
-    "writer", "wait_closed",
+    "writer", "send_json", "receive_json", "wait_closed",
     "on_message", "on_closing", "on_ping", "on_pong", "on_drain", "on_error",
     "subscribe", "unsubscribe" } do
     for _, values in ipairs(arguments()) do of(name, values) end

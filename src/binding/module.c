@@ -144,6 +144,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "connect", ws_module_connect },
 		{ "cancellation", ws_module_cancellation },
 		{ "discard", ws_module_discard },
+		{ "extend", ws_module_extend },
 		{ "tls", ws_module_tls },
 		{ "stream", ws_module_stream },
 		{ "prepare", ws_module_prepare },

@@ -70,6 +70,9 @@ extern const char *const ws_by_names[];
 
 void ws_box_register(lua_State *L);
 
+/* extend(name, fn): ws:name(...) is fn(ws, ...) from now on. */
+int ws_module_extend(lua_State *L);
+
 /* discard(ws): from now on messages that nobody wants are thrown away, so that none stands before the peer's Close. */
 int ws_module_discard(lua_State *L);
 
