@@ -83,6 +83,7 @@ build = {
         "src/endpoint/opening.c",
         "src/endpoint/prepared.c",
         "src/endpoint/pump.c",
+        "src/endpoint/rate.c",
         "src/endpoint/server.c",
         "src/endpoint/topic.c",
         "src/net/address.c",

@@ -225,12 +225,33 @@ function moonsocket.is_unexpected(code, ...) end
 ---can be asked for it.
 ---@field client_max_window_bits? integer
 
+---How much a peer may send in a time: messages, bytes of them, or both.
+---@class moonsocket.Rate
+---
+---(default 0: any number) Messages a second.
+---@field messages? number
+---
+---(default 0: any number) Bytes of messages a second.
+---@field bytes? number
+---
+---(default 1) Seconds: as much as is allowed in this time may come at once.
+---@field burst? number
+---
+---(default "pause") What becomes of who sends more: "pause": it is read no faster; "close": the connection is failed
+---with 1008.
+---@field over? "pause"|"close"
+
 ---Of every connection, whoever began it.
 ---@class moonsocket.ConnectionOptions
 ---
 ---(default 1048576) Bytes of a message, inflated if it was compressed. One that is longer fails the connection with
 ---1009, as soon as its length is announced: what a peer can make us keep has a limit.
 ---@field max_message? integer
+---
+---(default false) What the peer may send in a time: a number of messages a second, or a moonsocket.Rate. A peer that
+---has to wait keeps its connection, however silent it is meanwhile. Control frames, and what nobody wants, do not
+---count.
+---@field max_rate? number|moonsocket.Rate|false
 ---
 ---(default 1048576) Bytes that may wait to be sent to one peer, for the same reason. A message that finds nothing
 ---waiting may be longer.

@@ -436,6 +436,16 @@ describe("the API reference", function()
     end
   end)
 
+  it("has the fields of the option max_rate with their defaults", function()
+    local checked = options.check("serve", { max_rate = 1 }, options.server, 2).max_rate
+    local fields = class "moonsocket.Rate".fields
+    assert.same(sorted_keys(checked), sorted_keys(fields))
+    checked.messages = 0
+    for name, value in pairs(checked) do
+      assert.equal(tostring(value), (fields[name]:match "%(default ([^):]+)":gsub('"', "")), name)
+    end
+  end)
+
   it("has the methods of writers and readers", function()
     scene.play({ handler = function(ws) ws:wait_closed() end }, function(s)
       local p = s:open()

@@ -190,6 +190,36 @@ end
 
 local function whole_compression(value) return value and fill(value == true and {} or value, compression_rows) end
 
+-- A number of messages a second, or a table; burst: seconds.
+local function over(minimum)
+  return function(value)
+    if type(value) ~= "number" or not (value > minimum and value < math.huge) then
+      return ("a number over %s expected, got %s"):format(minimum, tostring(value))
+    end
+  end
+end
+
+local rate_rows = {
+  messages = { 0, over(0) },
+  bytes = { 0, over(0) },
+  burst = { 1, over(0) },
+  over = { "pause", one_of("pause", "close") },
+}
+
+local function rate(value)
+  if value == false then return nil end
+  if type(value) ~= "table" then
+    return over(0)(value) and "a number of messages a second or a table { messages =, bytes =, burst =, over = } "
+      .. "expected, got " .. tostring(value)
+  end
+  local _, wrong = fill(value, rate_rows)
+  return wrong or not value.messages and not value.bytes and "messages or bytes expected, or both" or nil
+end
+
+local function whole_rate(value)
+  return value and fill(type(value) == "number" and { messages = value } or value, rate_rows)
+end
+
 -- name -> { default, check, whole }; check returns what is wrong, or nil; whole, if any, makes of the value what the
 -- core takes. These are every connection's.
 local connection = {
@@ -198,6 +228,7 @@ local connection = {
   on_overflow = { "close", one_of("close", "drop", "wait") },
   max_head = { 8 * KiB, bytes(256) },
   compression = { false, compression, whole_compression },
+  max_rate = { false, rate, whole_rate },
   ping_interval = { 20, seconds(0) },
   pong_timeout = { 20, seconds(0) },
   send_timeout = { 20, seconds(0) },

@@ -79,6 +79,29 @@ static struct ws_compression_options option_compression(lua_State *L)
 	return options;
 }
 
+static double number_of(lua_State *L, const char *name)
+{
+	lua_getfield(L, -1, name);
+	double n = lua_tonumber(L, -1);
+	lua_pop(L, 1);
+	return n;
+}
+
+static struct ws_rate_options option_rate(lua_State *L)
+{
+	struct ws_rate_options options = { .burst = 0 };
+	if (lua_getfield(L, 1, "max_rate") == LUA_TTABLE) {
+		options.messages = number_of(L, "messages");
+		options.bytes = number_of(L, "bytes");
+		options.burst = number_of(L, "burst");
+		lua_getfield(L, -1, "over");
+		options.close = !strcmp(lua_tostring(L, -1), "close");
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	return options;
+}
+
 struct ws_connection_options ws_option_connection(lua_State *L)
 {
 	return (struct ws_connection_options){
@@ -88,6 +111,7 @@ struct ws_connection_options ws_option_connection(lua_State *L)
 		.on_overflow = option_overflow(L),
 		.compression = option_compression(L),
 		.heartbeat = { ws_option_ms(L, "ping_interval"), ws_option_ms(L, "pong_timeout") },
+		.rate = option_rate(L),
 		.send_timeout = ws_option_ms(L, "send_timeout"),
 		.idle_timeout = ws_option_ms(L, "idle_timeout"),
 		.close_timeout = ws_option_ms(L, "close_timeout"),

@@ -4,6 +4,7 @@
 
 #include "endpoint/heartbeat.h"
 #include "endpoint/prepared.h"
+#include "endpoint/rate.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/transport.h"
@@ -32,6 +33,7 @@ struct ws_connection_options {
 	enum ws_overflow on_overflow;
 	struct ws_compression_options compression;
 	struct ws_heartbeat_options heartbeat;
+	struct ws_rate_options rate;
 	uint32_t send_timeout;
 	uint32_t idle_timeout;
 	uint32_t close_timeout;
@@ -100,8 +102,10 @@ struct ws_connection {
 	struct ws_connection *prev, *next; /* in its server's list */
 	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
 	struct ws_heartbeat heartbeat;
+	struct ws_rate rate;
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
+	uint64_t throttled_until;      /* ms: the peer has sent too much, and is not read before; 0: it is read */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
 	char *peer;                    /* its address as text, until on_request has seen it; owned */

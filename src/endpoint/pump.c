@@ -5,6 +5,7 @@
 
 #include "endpoint/connection_private.h"
 #include "error.h"
+#include "protocol/code.h"
 
 /* ---- what the peer's frames lead to */
 
@@ -46,8 +47,37 @@ static void peer_pong(struct ws_connection *c, const struct ws_session_event *ev
 	c->busy = c->endpoint->handler->on_pong(c, ev->data, ev->len, rtt) == WS_BUSY;
 }
 
+/*
+ * So much of messages has come. What is over closes the connection, or is the last that is read for a while: after our
+ * own Close everything is, to find the peer's. False: closed.
+ */
+static bool within_rate(struct ws_connection *c, unsigned messages, size_t bytes)
+{
+	const struct ws_rate_options *options = &c->endpoint->options.rate;
+	char why[WS_WHY_SIZE];
+	uint64_t ms = ws_rate_take(&c->rate, options, messages, bytes, ws_connection_now(c));
+	if (ms == 0 || ws_connection_state(c) != WS_OPEN)
+		return true;
+	if (!options->close) {
+		c->throttled_until = ws_connection_now(c) + ms;
+		return true;
+	}
+	bool of_messages = options->messages > 0 && c->rate.messages < 0;
+	snprintf(why, sizeof why, "more than %g %s a second", of_messages ? options->messages : options->bytes,
+	         of_messages ? "messages" : "bytes");
+	ws_ending_step_why(c, WS_CLOSING_LOCAL_FAILURE, WS_CODE_POLICY_VIOLATION, why);
+	return false;
+}
+
+static bool has_rate(const struct ws_connection *c)
+{
+	return c->endpoint->options.rate.burst > 0;
+}
+
 static void peer_message(struct ws_connection *c, const struct ws_session_event *ev)
 {
+	if (has_rate(c) && !within_rate(c, 1, ev->len))
+		return;
 	c->message_at = ws_connection_now(c);
 	c->endpoint->stats.messages_in++;
 	c->endpoint->stats.bytes_in += ev->len;
@@ -56,6 +86,8 @@ static void peer_message(struct ws_connection *c, const struct ws_session_event 
 
 static void peer_part(struct ws_connection *c, const struct ws_session_event *ev)
 {
+	if (has_rate(c) && !within_rate(c, ev->last, ev->len))
+		return;
 	c->message_at = ws_connection_now(c);
 	c->endpoint->stats.messages_in += ev->last;
 	c->endpoint->stats.bytes_in += ev->len;
@@ -120,7 +152,7 @@ bool ws_pump_reading(const struct ws_connection *c)
 	case WS_CONNECTING:
 		return !c->deciding;
 	case WS_OPEN:
-		return !c->busy && !c->paused && !c->eof_held && !holds_message(c);
+		return !c->busy && !c->paused && !c->eof_held && !c->throttled_until && !holds_message(c);
 	case WS_CLOSING:
 		return c->session.closing.messages_stopped || !holds_message(c);
 	case WS_CLOSED:

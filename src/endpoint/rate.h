@@ -1,0 +1,30 @@
+/* How much a peer may send in a time: a token bucket of messages and one of bytes. Pure. */
+#ifndef WS_ENDPOINT_RATE_H
+#define WS_ENDPOINT_RATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma GCC visibility push(hidden)
+
+/* All zero: any number. */
+struct ws_rate_options {
+	double messages, bytes; /* a second; 0: any number */
+	double burst;           /* seconds' worth of them that may come at once; of messages at least one may */
+	bool close;             /* who sends more is closed; else is read no faster */
+};
+
+/* All zero: nothing has come yet. */
+struct ws_rate {
+	double messages, bytes; /* what may still come; negative: too much has */
+	uint64_t at;            /* ms: when that was so */
+};
+
+/* So much has come. Returns for how many ms no more should; 0: more may. */
+uint64_t ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, unsigned messages, size_t bytes,
+                      uint64_t now);
+
+#pragma GCC visibility pop
+
+#endif
