@@ -74,6 +74,7 @@ build = {
         "src/binding/topic.c",
         "src/binding/websocket.c",
         "src/binding/writer.c",
+        "src/endpoint/backlog.c",
         "src/endpoint/client.c",
         "src/endpoint/connection.c",
         "src/endpoint/deadline.c",

@@ -683,15 +683,16 @@ local Server = {}
 function Server:connections() end
 
 ---Sends a message to every open connection as ws:send would, but never waits: with on_overflow = "wait", too, those
----whose queue is full are left out. Raises an error if text is not UTF-8.
+---whose queue is full are left out. Where a writer is open the message follows the writer's. Raises an error if text is
+---not UTF-8.
 ---@param message string|moonsocket.Prepared
 ---@param kind? moonsocket.Kind default "text"; a prepared message has its own
 ---@return integer count connections that it was queued for
 function Server:broadcast(message, kind) end
 
 ---Sends a message to all that are subscribed to a topic: as ws:send would, but never waits. A connection whose queue is
----full is closed or left out, as its option on_overflow says, and holds up nobody else. Raises an error if text is not
----UTF-8, or the topic is no name of 1 to 255 bytes.
+---full is closed or left out, as its option on_overflow says, and holds up nobody else. Where a writer is open the
+---message follows the writer's. Raises an error if text is not UTF-8, or the topic is no name of 1 to 255 bytes.
 ---@param topic string
 ---@param message string|moonsocket.Prepared
 ---@param kind? moonsocket.Kind default "text"; a prepared message has its own

@@ -33,14 +33,14 @@ static void exchange(void)
 	scene_receive(&scene);
 }
 
-static void send_prepared(const char *text)
+static void send_prepared(const char *text, int (*send_it)(struct ws_connection *, struct ws_prepared *))
 {
 	struct ws_prepared message;
 
 	if (ws_prepared_init(&message, &scene.pool, WS_TEXT, text, strlen(text)) != 0)
 		return;
 	for (int i = 0; i < 2; i++)
-		(void)ws_connection_send_prepared(scene.c, &message);
+		(void)send_it(scene.c, &message);
 	ws_prepared_clear(&message);
 }
 
@@ -80,9 +80,10 @@ static void play(void)
 	ws_connection_want(scene.c, WS_SESSION_DELIVER);
 	exchange();
 	(void)ws_connection_send(scene.c, WS_TEXT, "answer", 6);
-	send_prepared("to many");
+	send_prepared("to many", ws_connection_send_prepared);
 	if (ws_fragments_begin(scene.c, WS_TEXT) == 0) {
 		(void)ws_fragments_write(scene.c, "frag", 4);
+		send_prepared("behind it", ws_connection_deliver);
 		(void)ws_fragments_write(scene.c, "ments", 5);
 		(void)ws_fragments_end(scene.c);
 	}

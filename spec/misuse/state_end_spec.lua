@@ -112,6 +112,26 @@ describe("at the end of a Lua state, a connection", function()
     end)
   end
 
+  for what, case in pairs {
+    ["whose writer has begun"] = { write = [[kept:write "half a"]],
+      wanted = "closed\t1\t1011\ta message that was being sent in fragments was never closed\tfalse\tlocal" },
+    ["whose writer has sent nothing"] = { write = "", wanted = closed(1) },
+  } do
+    it(what .. " is told its end, with what waits behind that", function()
+      local lines, status = run(([[
+        local server = serve(function(ws)
+          report(ws)
+          ws:on_message(function() end)
+          kept = ws:writer() %s
+        end)
+        local fd = connect(server, 1)
+        while not kept do moonsocket.step(0.01) end
+        print(server:broadcast "waits")]]):format(case.write))
+      assert.equal(0, status)
+      assert.same({ "1", case.wanted }, lines)
+    end)
+  end
+
   ends("whose on_message waits", "ws:on_message(function() waiting = 1 moonsocket.sleep(100) print 'awake' end)")
   ends("whose on_ping waits", [[
     ws:on_message(function() end)

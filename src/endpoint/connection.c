@@ -222,6 +222,7 @@ void ws_connection_drop(struct ws_connection *c)
 	struct ws_loop *loop = c->endpoint->loop;
 	ws_transport_abort(&c->transport);
 	ws_session_clear(&c->session);
+	ws_backlog_clear(&c->backlog);
 	ws_timer_stop(loop, &c->timer);
 	ws_loop_undefer(loop, &c->work);
 	if (!c->reported)
@@ -271,12 +272,13 @@ bool ws_connection_overflows(struct ws_connection *c, size_t len)
 	return queued > 0 && queued + len > max;
 }
 
-static int overflow(struct ws_connection *c, size_t len)
+/* size: what the queue would have had. */
+static int overflow(struct ws_connection *c, size_t size)
 {
 	char why[WS_WHY_SIZE];
 	if (c->endpoint->options.on_overflow == WS_OVERFLOW_CLOSE) {
 		snprintf(why, sizeof why, "send queue of %zu bytes is over the limit of %zu",
-		         ws_transport_buffered(&c->transport) + len, c->endpoint->options.max_buffered);
+		         size, c->endpoint->options.max_buffered);
 		ws_connection_fail(c, WS_CODE_POLICY_VIOLATION, why);
 	}
 	return WS_ERROR_OVERFLOW;
@@ -295,7 +297,7 @@ static int admit(struct ws_connection *c, size_t len)
 		return WS_ERROR_CLOSED;
 	if (c->writing)
 		return WS_ERROR_WRITING;
-	return ws_connection_overflows(c, len) ? overflow(c, len) : 0;
+	return ws_connection_overflows(c, len) ? overflow(c, ws_transport_buffered(&c->transport) + len) : 0;
 }
 
 /* After a message was queued, or was not. */
@@ -348,11 +350,25 @@ static int write_prepared(struct ws_connection *c, struct ws_prepared *message)
 	return ws_transport_write(&c->transport, parts, frame->len ? 2 : 1);
 }
 
+int ws_connection_write_prepared(struct ws_connection *c, struct ws_prepared *message)
+{
+	return after_message(c, message->plain.len, write_prepared(c, message));
+}
+
 int ws_connection_send_prepared(struct ws_connection *c, struct ws_prepared *message)
 {
-	const size_t len = message->plain.len;
-	int e = admit(c, len);
-	return e ? e : after_message(c, len, write_prepared(c, message));
+	int e = admit(c, message->plain.len);
+	return e ? e : ws_connection_write_prepared(c, message);
+}
+
+int ws_connection_deliver(struct ws_connection *c, struct ws_prepared *message)
+{
+	const size_t waiting = c->backlog.bytes, size = waiting + message->plain.len;
+	if (!c->writing || ws_connection_state(c) != WS_OPEN)
+		return ws_connection_send_prepared(c, message);
+	if (waiting && size > c->endpoint->options.max_buffered)
+		return overflow(c, size);
+	return ws_backlog_add(&c->backlog, message);
 }
 
 int ws_connection_ping(struct ws_connection *c, const void *data, size_t len)

@@ -2,6 +2,7 @@
 #ifndef WS_ENDPOINT_CONNECTION_H
 #define WS_ENDPOINT_CONNECTION_H
 
+#include "endpoint/backlog.h"
 #include "endpoint/heartbeat.h"
 #include "endpoint/prepared.h"
 #include "endpoint/rate.h"
@@ -101,6 +102,7 @@ struct ws_connection {
 	struct ws_endpoint *endpoint;
 	struct ws_connection *prev, *next; /* in its server's list */
 	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
+	struct ws_backlog backlog;     /* what follows the message in fragments */
 	struct ws_heartbeat heartbeat;
 	struct ws_rate rate;
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
@@ -170,6 +172,12 @@ int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void 
 
 /* The same for a message that others get as well. */
 int ws_connection_send_prepared(struct ws_connection *c, struct ws_prepared *message);
+
+/*
+ * The same, but behind a message in fragments it waits for that one's end. What waits there may be max_buffered again,
+ * for the fragments may fill the queue; it goes with a connection that ends before.
+ */
+int ws_connection_deliver(struct ws_connection *c, struct ws_prepared *message);
 
 /*
  * Sends a Ping of at most 125 bytes; data NULL: with a payload by which on_pong can tell the round trip's time.

@@ -21,6 +21,9 @@ int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const vo
 /* Whether the queue would be over max_buffered with so many bytes more. */
 bool ws_connection_overflows(struct ws_connection *c, size_t len);
 
+/* Queues a message, however full the queue is. As ws_transport_write. */
+int ws_connection_write_prepared(struct ws_connection *c, struct ws_prepared *message);
+
 /* To be called after a frame was queued: outside the pump deadlines are looked after at the end of the turn. */
 void ws_connection_written(struct ws_connection *c);
 

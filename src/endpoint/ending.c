@@ -104,6 +104,7 @@ void ws_ending_report(struct ws_connection *c)
 	c->reported = true;
 	ws_timer_stop(c->endpoint->loop, &c->timer);
 	ws_session_clear(&c->session);
+	ws_backlog_clear(&c->backlog);
 	c->endpoint->on_finished(c);
 	if (c->session.closing.opened) {
 		struct ws_closing_report r = ws_connection_report(c);

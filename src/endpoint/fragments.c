@@ -1,4 +1,4 @@
-/* A message in fragments: other messages must wait for its end, control frames pass. */
+/* A message in fragments: what is delivered meanwhile waits for its end, control frames pass. */
 #include "endpoint/fragments.h"
 
 #include "endpoint/connection_private.h"
@@ -56,6 +56,17 @@ int ws_fragments_write(struct ws_connection *c, const void *data, size_t len)
 	return e;
 }
 
+/* There is no message in fragments any more: what was delivered meanwhile follows. */
+static void finish(struct ws_connection *c)
+{
+	c->writing = 0;
+	c->fragments_sent = false;
+	for (struct ws_prepared_copy *copy; (copy = ws_backlog_take(&c->backlog)); ws_prepared_release(copy)) {
+		if (ws_connection_state(c) == WS_OPEN && ws_connection_write_prepared(c, &copy->message) != 0)
+			ws_connection_fail(c, WS_CODE_INTERNAL_ERROR, "a message that had been queued could not be sent");
+	}
+}
+
 int ws_fragments_end(struct ws_connection *c)
 {
 	const void *data = NULL;
@@ -65,10 +76,9 @@ int ws_fragments_end(struct ws_connection *c)
 	if (c->fragments_compressed)
 		ws_deflate_end(c->session.deflate, &data, &len);
 	int e = sent(c, ws_connection_write_frame(c, opcode(c), data, len));
-	c->writing = 0;
-	c->fragments_sent = false;
 	if (e == 0)
 		c->endpoint->stats.messages_out++;
+	finish(c);
 	return e;
 }
 
@@ -79,5 +89,5 @@ void ws_fragments_abandon(struct ws_connection *c, const char *why)
 	if (c->fragments_sent)
 		ws_connection_fail(c, WS_CODE_INTERNAL_ERROR, why);
 	else
-		c->writing = 0;
+		finish(c);
 }

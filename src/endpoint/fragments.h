@@ -18,7 +18,7 @@ int ws_fragments_begin(struct ws_connection *c, enum ws_opcode kind);
  */
 int ws_fragments_write(struct ws_connection *c, const void *data, size_t len);
 
-/* Ends the message, however full the queue is. As above, but for WS_ERROR_OVERFLOW. */
+/* Ends the message, and sends what waited for that, however full the queue is. As above, but for WS_ERROR_OVERFLOW. */
 int ws_fragments_end(struct ws_connection *c);
 
 /* There will be no more of it: a connection on which some has been sent is failed with 1011. */

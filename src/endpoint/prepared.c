@@ -20,6 +20,7 @@ int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum w
 {
 	p->pool = pool;
 	p->compressed = NULL;
+	p->copy = NULL;
 	return frame_init(&p->plain, pool, kind, data, len);
 }
 
@@ -30,6 +31,9 @@ void ws_prepared_clear(struct ws_prepared *p)
 		p->compressed = f->next;
 		free(f);
 	}
+	if (p->copy)
+		ws_prepared_release(p->copy);
+	p->copy = NULL;
 }
 
 /* The frame, with its payload behind it. NULL: it cannot be compressed. */
@@ -61,4 +65,35 @@ const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, st
 	f->next = p->compressed;
 	p->compressed = f;
 	return f;
+}
+
+static struct ws_prepared_copy *copy_new(const struct ws_prepared *p)
+{
+	const size_t len = p->plain.len;
+	struct ws_prepared_copy *copy = malloc(sizeof *copy + len);
+	if (!copy)
+		return NULL;
+	copy->references = 1;
+	if (len)
+		memcpy(copy->data, p->plain.data, len);
+	if (ws_prepared_init(&copy->message, p->pool, (enum ws_opcode)p->plain.opcode, copy->data, len) == 0)
+		return copy;
+	free(copy);
+	return NULL;
+}
+
+struct ws_prepared_copy *ws_prepared_copy(struct ws_prepared *p)
+{
+	if (!p->copy && !(p->copy = copy_new(p)))
+		return NULL;
+	p->copy->references++;
+	return p->copy;
+}
+
+void ws_prepared_release(struct ws_prepared_copy *copy)
+{
+	if (--copy->references > 0)
+		return;
+	ws_prepared_clear(&copy->message);
+	free(copy);
 }

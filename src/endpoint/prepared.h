@@ -21,6 +21,14 @@ struct ws_prepared {
 	struct ws_session_pool *pool;
 	struct ws_prepared_frame plain;
 	struct ws_prepared_frame *compressed; /* one for each way in which it has been compressed; owned */
+	struct ws_prepared_copy *copy;        /* NULL: it has not been asked for; held */
+};
+
+/* One with data of its own. Counted. */
+struct ws_prepared_copy {
+	struct ws_prepared message;
+	size_t references;
+	char data[];
 };
 
 /* data is the caller's, and must outlive it. 0 or WS_ERROR_MEMORY. */
@@ -31,6 +39,10 @@ void ws_prepared_clear(struct ws_prepared *p);
 
 /* The frame for who compresses so, without takeover; the plain one where it cannot be compressed. */
 const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate);
+
+/* A copy that outlives it, the same for all who ask. The caller's to release. NULL: out of memory. */
+struct ws_prepared_copy *ws_prepared_copy(struct ws_prepared *p);
+void ws_prepared_release(struct ws_prepared_copy *copy);
 
 #pragma GCC visibility pop
 

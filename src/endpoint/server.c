@@ -256,7 +256,7 @@ size_t ws_server_broadcast(struct ws_server *server, struct ws_prepared *message
 {
 	size_t sent = 0;
 	for (struct ws_connection *c = server->first; c; c = c->next)
-		sent += ws_connection_send_prepared(c, message) == 0;
+		sent += ws_connection_deliver(c, message) == 0;
 	return sent;
 }
 

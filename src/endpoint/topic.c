@@ -241,7 +241,7 @@ size_t ws_topics_deliver(const struct ws_topics *topics, struct ws_slice name, s
 	const struct ws_topic *topic = find(topics, name);
 	size_t sent = 0;
 	for (const struct ws_subscription *s = topic ? topic->members : NULL; s; s = s->next_member)
-		sent += s->connection != except && ws_connection_send_prepared(s->connection, message) == 0;
+		sent += s->connection != except && ws_connection_deliver(s->connection, message) == 0;
 	return sent;
 }
 

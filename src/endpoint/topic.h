@@ -60,7 +60,7 @@ void ws_topics_leave(struct ws_topics *topics, struct ws_connection *c);
 void ws_subscriptions_free(struct ws_connection *c);
 
 /*
- * Sends the message to the members of a topic, but for one (or NULL), as ws_connection_send_prepared does. Calls nobody
+ * Sends the message to the members of a topic, but for one (or NULL), as ws_connection_deliver does. Calls nobody
  * back: the end of one that overflows is told later. Returns how many it was queued for.
  */
 size_t ws_topics_deliver(const struct ws_topics *topics, struct ws_slice name, struct ws_prepared *message,
