@@ -156,6 +156,19 @@ local function echoes(s, message, kind)
   assert.truthy(message == answer)
 end
 
+-- The same in fragments, out of a writer and into a reader.
+local function echoes_in_parts(s, message, kind)
+  local writer = assert(s.ws:writer(kind))
+  for at = 1, #message, 10000 do assert(writer:write(message:sub(at, at + 9999))) end -- cuts within characters
+  assert(writer:close())
+  local reader = assert(s.ws:reader(TIMEOUT))
+  assert.equal(kind, reader.kind)
+  local parts = {}
+  for bytes in reader do parts[#parts + 1] = bytes end
+  assert.is_true(reader.complete)
+  assert.truthy(message == table.concat(parts))
+end
+
 local function closed(by, code, reason)
   return { code = code, reason = reason, clean = true, by = by, sent = code, received = code }
 end
@@ -191,6 +204,13 @@ local function in_both_roles(peer, play_it)
       end)
     end)
   end
+
+  it("what a writer sends is echoed, and a reader takes it in parts", function()
+    play_it(nil, function(s)
+      echoes_in_parts(s, text_of(1 << 20), "text")
+      echoes_in_parts(s, ("\xff"):rep(1 << 20), "binary")
+    end)
+  end)
 
   it("a thousand messages at once are echoed in their order", function()
     play_it(nil, function(s)
@@ -362,6 +382,8 @@ local function assert_echoes_all(s)
       echoes(s, text_of(size), "text")
       echoes(s, ("\xff\0"):rep(size // 2), "binary")
     end
+    echoes_in_parts(s, text_of(1 << 20), "text")
+    echoes_in_parts(s, ("\xff\0"):rep(1 << 19), "binary")
   end
   for _, kind in ipairs { "text", "binary" } do
     s:tell("fragments " .. kind)
