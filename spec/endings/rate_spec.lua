@@ -68,6 +68,18 @@ for _, name in ipairs { "server", "client" } do
       end
     end)
 
+    it("holds nothing up behind our own Close", function()
+      play({ max_rate = { messages = 1, over = "close" } }, function(ws, p, side, told)
+        local got = collect(ws)
+        ws:close(4001)
+        scene.await("our Close", function() return p:read_frame().name == "close" end)
+        p:send(side.text "1" .. side.text "2" .. side.text "3" .. side.close(4001))
+        p:end_if_due()
+        assert.same({ 4001, true }, { told().code, told().clean })
+        assert.same({ "1", "2", "3" }, got)
+      end)
+    end)
+
     it("counts the bytes of a message in parts", function()
       play({ max_rate = { bytes = 10, over = "close" } }, function(ws, p, side, told)
         behave(p, side)
