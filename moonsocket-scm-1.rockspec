@@ -92,6 +92,7 @@ build = {
         "src/net/connector.c",
         "src/net/listener.c",
         "src/net/loop.c",
+        "src/net/output.c",
         "src/net/random.c",
         "src/net/resolver.c",
         "src/net/signal.c",

@@ -41,7 +41,7 @@ static void test_compressed(void)
 {
 	struct ws_deflate *deflates[] = { deflate_of(15, 1, false), deflate_of(15, 1, false), deflate_of(9, 1, false),
 	                                  deflate_of(15, 9, false) };
-	const struct ws_prepared_frame *frames[4];
+	struct ws_prepared_frame *frames[4];
 	struct ws_prepared p;
 
 	CHECK(ws_prepared_init(&p, &pool, WS_TEXT, text, LEN) == 0);

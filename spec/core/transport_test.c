@@ -296,34 +296,6 @@ static void short_writes(void)
 	}
 }
 
-/* A queue that has mostly gone makes room by moving to the front, not by growing. */
-static void queue_moves(void)
-{
-	struct end e;
-	int raw = end_new(&e);
-	uint64_t at = 0;
-	while (!e.t.stalled)
-		CHECK(end_write(&e, 100 * KIB) == 0);
-	while (ws_transport_buffered(&e.t) < 8 * MIB)
-		CHECK(end_write(&e, 100 * KIB) == 0);
-	struct ws_chunk *out = e.t.out;
-	for (int tries = 0; e.t.stalled && out->from < out->to - out->from && tries < 10000; tries++) {
-		raw_read_some(raw, &at, 64 * KIB);
-		CHECK(ws_loop_turn(loop, 1) == 0);
-	}
-	CHECK(e.t.stalled && e.t.out == out && out->from > 4 * MIB);
-	size_t queued = ws_transport_buffered(&e.t);
-	CHECK(end_write(&e, out->size - out->to + 1) == 0);
-	CHECK(e.t.out == out && out->from == 0 && ws_transport_buffered(&e.t) > queued);
-	for (int tries = 0; at < e.sent && tries < 10000; tries++) {
-		raw_read(raw, &at);
-		CHECK(ws_loop_turn(loop, 1) == 0);
-	}
-	CHECK(at == e.sent && e.t.out == NULL);
-	ws_transport_close(&e.t);
-	close(raw);
-}
-
 static void fifty_megabytes(void)
 {
 	struct end a = {.last = 0}, b = {.last = 0};
@@ -896,7 +868,6 @@ static void in_loop(void (*test)(void))
 TEST(echo)
 TEST(one_send)
 TEST(short_writes)
-TEST(queue_moves)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
 TEST(keep_without_pause)
@@ -921,7 +892,6 @@ TEST(failing_init)
 UNIT_MAIN({"echo", test_echo},
           {"a turn's output is one send", test_one_send},
           {"short writes", test_short_writes},
-          {"a queue that has mostly gone moves to the front", test_queue_moves},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},
           {"keep without pause: what was missing is added", test_keep_without_pause},

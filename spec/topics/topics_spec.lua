@@ -2,6 +2,7 @@
 local client_scene = require "spec.support.client_scene"
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
+local raw = require "raw"
 local scene = require "spec.support.scene"
 
 local function next_frame(p) return peer.describe(assert(p:read_frame())) end
@@ -93,6 +94,23 @@ describe("a message that is published", function()
       end
       assert.equal(2 + 6 + 8 * 3 + 2 + 5, s:ws().queued) -- none had left before its turn ended
       s:ws().server_of_spec = nil
+    end)
+  end)
+
+  it("is kept once for all that are too slow to take it, and comes whole", function()
+    local MANY, SIZE = 8, 1 << 23
+    scene.play({ handler = obeys, receive_buffer = 4096, max_buffered = 2 * SIZE }, function(s)
+      local slow = {}
+      for i = 1, MANY do slow[i] = subscriber(s, "room") end
+      local message = ("0123456789abcdef"):rep(SIZE // 16)
+      local before = raw.resident()
+      assert.equal(MANY, s.server:publish("room", message, "binary"))
+      assert.equal(MANY, s.server:broadcast "next")
+      assert.is_true(raw.resident() - before < 3 * SIZE)
+      for _, ws in ipairs(s.server:connections()) do assert.is_true(ws.buffered > SIZE // 4) end
+      for i = 2, MANY do slow[i]:reset() end
+      assert.is_true(assert(slow[1]:read_frame()).payload == message)
+      assert.equal("text next", next_frame(slow[1]))
     end)
   end)
 

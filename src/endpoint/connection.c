@@ -338,7 +338,7 @@ int ws_connection_send(struct ws_connection *c, enum ws_opcode kind, const void 
 /* A frame's head and mask are a client's own; what is compressed in a context is that connection's own. */
 static int write_prepared(struct ws_connection *c, struct ws_prepared *message)
 {
-	const struct ws_prepared_frame *frame = &message->plain;
+	struct ws_prepared_frame *frame = &message->plain;
 	if (compresses(c, frame->len)) {
 		if (!ws_deflate_likeness(c->session.deflate))
 			return write_message(c, frame->opcode, frame->data, frame->len);
@@ -347,7 +347,7 @@ static int write_prepared(struct ws_connection *c, struct ws_prepared *message)
 	if (c->session.closing.role == WS_CLIENT)
 		return ws_connection_write_frame(c, frame->opcode, frame->data, frame->len);
 	const struct iovec parts[2] = { { (void *)frame->head, frame->head_size }, { (void *)frame->data, frame->len } };
-	return ws_transport_write(&c->transport, parts, frame->len ? 2 : 1);
+	return ws_transport_write_shared(&c->transport, parts, frame->len ? 2 : 1, &frame->shared);
 }
 
 int ws_connection_write_prepared(struct ws_connection *c, struct ws_prepared *message)

@@ -24,11 +24,20 @@ int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum w
 	return frame_init(&p->plain, pool, kind, data, len);
 }
 
+static void frame_clear(struct ws_prepared_frame *f)
+{
+	if (f->shared)
+		ws_shared_release(f->shared);
+	f->shared = NULL;
+}
+
 void ws_prepared_clear(struct ws_prepared *p)
 {
+	frame_clear(&p->plain);
 	while (p->compressed) {
 		struct ws_prepared_frame *f = p->compressed;
 		p->compressed = f->next;
+		frame_clear(f);
 		free(f);
 	}
 	if (p->copy)
@@ -53,7 +62,7 @@ static struct ws_prepared_frame *compress(struct ws_prepared *p, struct ws_defla
 	return NULL;
 }
 
-const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate)
+struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate)
 {
 	const unsigned likeness = ws_deflate_likeness(deflate);
 	struct ws_prepared_frame *f = p->compressed;

@@ -2,6 +2,7 @@
 #ifndef WS_ENDPOINT_PREPARED_H
 #define WS_ENDPOINT_PREPARED_H
 
+#include "net/output.h"
 #include "protocol/session.h"
 
 #pragma GCC visibility push(hidden)
@@ -13,6 +14,7 @@ struct ws_prepared_frame {
 	size_t len;
 	unsigned opcode;   /* perhaps with WS_RSV1 */
 	unsigned likeness; /* of ws_deflate_likeness: for whom it is */
+	struct ws_shared *shared; /* a copy of data for those whose kernel does not take it at once; NULL: none yet; held */
 	uint8_t head_size, head[WS_FRAME_HEAD_SIZE];
 };
 
@@ -38,7 +40,7 @@ int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum w
 void ws_prepared_clear(struct ws_prepared *p);
 
 /* The frame for who compresses so, without takeover; the plain one where it cannot be compressed. */
-const struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate);
+struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate);
 
 /* A copy that outlives it, the same for all who ask. The caller's to release. NULL: out of memory. */
 struct ws_prepared_copy *ws_prepared_copy(struct ws_prepared *p);

@@ -3,7 +3,6 @@
 #define WS_NET_LOOP_PRIVATE_H
 
 #include <event2/event_struct.h>
-#include <sys/uio.h>
 
 #include "net/loop.h"
 #include "net/timer.h"
@@ -36,9 +35,13 @@ void ws_wheel_advance(struct ws_wheel *wheel, uint64_t now);
 /* When to advance next: not after the next timer's due, though perhaps before. WS_WHEEL_NEVER: no timer. */
 uint64_t ws_wheel_next(const struct ws_wheel *wheel);
 
+/* Larger chunks go back to malloc. */
+enum { WS_CHUNK_POOLED = 64 * 1024 };
+
 struct ws_chunk {
-	struct ws_chunk *next; /* in the pool */
-	size_t size, from, to; /* bytes[from..to) are in use */
+	struct ws_chunk *next;    /* in the pool, or in an output */
+	struct ws_shared *shared; /* whose bytes these are: of an output's alone, and not of the pool; NULL: its own */
+	size_t size, from, to;    /* bytes[from..to) are in use */
 	uint8_t bytes[];
 };
 
@@ -75,12 +78,6 @@ struct ws_tls_sessions *ws_loop_tls_sessions(struct ws_loop *loop);
 /* An empty chunk of at least size bytes, or NULL: out of memory. */
 struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size);
 void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk);
-
-/* Makes room for len more bytes behind those that are in it; *chunk may be NULL, and may change. 0 or WS_ERROR_MEMORY. */
-int ws_chunk_reserve(struct ws_loop *loop, struct ws_chunk **chunk, size_t len);
-
-/* Puts the parts, but for their first skip bytes, behind what is in it; there must be room. */
-void ws_chunk_append(struct ws_chunk *chunk, const struct iovec *parts, int count, size_t skip);
 
 /* Gives it back when the next turn begins: somebody may still be looking at its bytes. */
 void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk);

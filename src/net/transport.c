@@ -20,6 +20,7 @@ enum {
 	CORK_WRITE = 16 * 1024,  /* a larger write goes out uncopied; at this size copying is still cheaper */
 	CORK_TOTAL = 64 * 1024,  /* more than a pooled chunk holds does not wait for the end of the turn */
 	CORK_PARTS = 7,          /* more parts than this are always copied */
+	SEND_PARTS = 16,         /* of a long queue, at once */
 	CAUTIOUS_READ = 16 * 1024
 };
 
@@ -48,7 +49,7 @@ static bool broken_due(const struct ws_transport *t)
 
 static bool ended_due(const struct ws_transport *t)
 {
-	return t->ending && !t->ended_told && (t->out == NULL || t->write_failed);
+	return t->ending && !t->ended_told && (t->out.size == 0 || t->write_failed);
 }
 
 /* Queues the chores if there are any. To be called after every change. */
@@ -56,7 +57,7 @@ static void transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	bool sendable = t->out != NULL && !t->stalled, unwatched = event_get_events(&t->event) != transport_mask(t);
+	bool sendable = t->out.size > 0 && !t->stalled, unwatched = event_get_events(&t->event) != transport_mask(t);
 	if (sendable || unwatched || broken_due(t) || ended_due(t) || (t->read_again && !t->paused))
 		ws_loop_defer(t->loop, &t->flush);
 	else
@@ -65,15 +66,13 @@ static void transport_settle(struct ws_transport *t)
 
 static void output_drop(struct ws_transport *t)
 {
-	if (t->out != NULL)
-		ws_chunk_give(t->loop, t->out);
-	t->out = NULL;
+	ws_output_consume(&t->out, t->loop, t->out.size);
 	t->stalled = false;
 }
 
 size_t ws_transport_buffered(const struct ws_transport *t)
 {
-	return t->out != NULL ? t->out->to - t->out->from : 0;
+	return t->out.size;
 }
 
 bool ws_transport_owes(const struct ws_transport *t)
@@ -145,30 +144,22 @@ static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int
 	return taken;
 }
 
-/* Takes sent bytes off the front; the empty chunk goes back to the pool. */
-static void output_consume(struct ws_transport *t, size_t len)
-{
-	if (t->out == NULL)
-		return;
-	t->out->from += len;
-	if (t->out->from < t->out->to)
-		return;
-	ws_chunk_give(t->loop, t->out);
-	t->out = NULL;
-}
-
 static void transport_send(struct ws_transport *t)
 {
-	if (t->out == NULL || t->stalled)
-		return;
-	struct iovec all = {t->out->bytes + t->out->from, ws_transport_buffered(t)};
-	size_t taken = transport_sendmsg(t, &all, 1, all.iov_len);
-	output_consume(t, taken);
+	struct iovec parts[SEND_PARTS];
+	while (t->out.size > 0 && !t->stalled) {
+		int count = ws_output_parts(&t->out, parts, SEND_PARTS);
+		size_t total = 0;
+		for (int i = 0; i < count; i++)
+			total += parts[i].iov_len;
+		size_t taken = transport_sendmsg(t, parts, count, total);
+		ws_output_consume(&t->out, t->loop, taken);
+	}
 }
 
 static void transport_send_fin(struct ws_transport *t)
 {
-	if (!t->ending || t->fin_sent || t->write_failed || t->out != NULL)
+	if (!t->ending || t->fin_sent || t->write_failed || t->out.size > 0)
 		return;
 	if (shutdown(t->fd, SHUT_WR) == 0)
 		t->fin_sent = true;
@@ -439,30 +430,36 @@ void ws_transport_resume(struct ws_transport *t)
 	transport_settle(t);
 }
 
-/* To the kernel with it, behind what is corked; only what it leaves is copied. */
-static int transport_write_now(struct ws_transport *t, const struct iovec *parts, int count, size_t total)
+/* What the kernel has not been given: it waits. shared: NULL, or as for ws_transport_write_shared. */
+static int transport_queue(struct ws_transport *t, const struct iovec *parts, int count, size_t gone,
+                           struct ws_shared **shared)
 {
-	struct iovec all[CORK_PARTS + 1];
-	size_t corked = ws_transport_buffered(t);
-	int first = 0;
-	if (corked > 0)
-		all[first++] = (struct iovec){t->out->bytes + t->out->from, corked};
+	return shared != NULL ? ws_output_share(&t->out, t->loop, parts, count, gone, shared)
+	                      : ws_output_append(&t->out, t->loop, parts, count, gone);
+}
+
+/* To the kernel with it, behind what is corked, which is little; only what it leaves is queued. */
+static int transport_write_now(struct ws_transport *t, const struct iovec *parts, int count, size_t total,
+                               struct ws_shared **shared)
+{
+	struct iovec all[SEND_PARTS + CORK_PARTS];
+	size_t corked = t->out.size;
+	int first = ws_output_parts(&t->out, all, SEND_PARTS);
 	memcpy(all + first, parts, (size_t)count * sizeof *parts);
 	size_t taken = transport_sendmsg(t, all, first + count, corked + total);
 	if (t->write_failed)
 		return WS_ERROR_CLOSED;
-	output_consume(t, taken < corked ? taken : corked);
+	ws_output_consume(&t->out, t->loop, taken < corked ? taken : corked);
 	size_t gone = taken < corked ? 0 : taken - corked;
 	if (gone == total)
 		return 0;
-	if (ws_chunk_reserve(t->loop, &t->out, total - gone) != 0) {
-		if (t->out == NULL)
+	if (transport_queue(t, parts, count, gone, shared) != 0) {
+		if (t->out.size == 0)
 			t->stalled = false;
 		if (gone > 0)
 			transport_lose(t, ENOMEM); /* half a write cannot be taken back */
 		return WS_ERROR_MEMORY;
 	}
-	ws_chunk_append(t->out, parts, count, gone);
 	return 0;
 }
 
@@ -471,12 +468,7 @@ static bool secure_output(void *arg, const void *data, size_t len)
 {
 	struct ws_transport *t = arg;
 	const struct iovec part = {(void *)data, len};
-	if (t->write_failed)
-		return true;
-	if (ws_chunk_reserve(t->loop, &t->out, len) != 0)
-		return false;
-	ws_chunk_append(t->out, &part, 1, 0);
-	return true;
+	return t->write_failed || ws_output_append(&t->out, t->loop, &part, 1, 0) == 0;
 }
 
 int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host, unsigned port)
@@ -513,7 +505,7 @@ static int secure_write(struct ws_transport *t, const struct iovec *parts, int c
 	return result == WS_ERROR_PROTOCOL ? WS_ERROR_CLOSED : result;
 }
 
-int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count)
+static int transport_write(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared)
 {
 	if (t->fd < 0 || t->ending || t->write_failed)
 		return WS_ERROR_CLOSED;
@@ -522,22 +514,26 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 		total += parts[i].iov_len;
 	if (total == 0)
 		return 0;
+	bool much = total > CORK_WRITE || total + t->out.size > CORK_TOTAL;
 	int result;
-	if (t->tls != NULL) {
+	if (t->tls != NULL)
 		result = secure_write(t, parts, count, total);
-		transport_settle(t);
-		return result;
-	}
-	bool much = total > CORK_WRITE || total + ws_transport_buffered(t) > CORK_TOTAL;
-	if (much && !t->stalled && count <= CORK_PARTS) {
-		result = transport_write_now(t, parts, count, total);
-	} else {
-		result = ws_chunk_reserve(t->loop, &t->out, total);
-		if (result == 0)
-			ws_chunk_append(t->out, parts, count, 0);
-	}
+	else if (much && !t->stalled && count <= CORK_PARTS)
+		result = transport_write_now(t, parts, count, total, shared);
+	else
+		result = transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);
 	transport_settle(t);
 	return result;
+}
+
+int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count)
+{
+	return transport_write(t, parts, count, NULL);
+}
+
+int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared)
+{
+	return transport_write(t, parts, count, shared);
 }
 
 void ws_transport_flush(struct ws_transport *t)

@@ -9,12 +9,12 @@
 #include <sys/uio.h>
 
 #include "net/loop.h"
+#include "net/output.h"
 #include "net/tls.h"
 
 #pragma GCC visibility push(hidden)
 
 struct ws_transport;
-struct ws_chunk; /* a growable block of output, from the loop's pool */
 
 /* What is called from below. Every callback may close or abort the transport; it may not free its memory. */
 struct ws_transport_handler {
@@ -30,7 +30,7 @@ struct ws_transport {
 	struct ws_loop *loop;
 	const struct ws_transport_handler *handler;
 	struct ws_deferred flush;     /* queued while something, above all corked output, waits for the turn's end */
-	struct ws_chunk *out;         /* NULL: nothing to send */
+	struct ws_output out;         /* what the kernel has not been given, or has not taken */
 	struct ws_tls *tls;           /* NULL: in the clear */
 	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
@@ -96,6 +96,12 @@ void ws_transport_resume(struct ws_transport *t);
  * with half of the parts gone, WS_ERROR_MEMORY is followed by on_broken: nothing more can be sent.
  */
 int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count);
+
+/*
+ * The same, of which many wait for the last part: where the kernel does not take all of that, and it is long, one copy
+ * serves them all. *shared: that copy, NULL until one is needed; the caller's to release.
+ */
+int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared);
 
 /* Sends what is corked. Errors show up on the reading side: there may be input that came before them. */
 void ws_transport_flush(struct ws_transport *t);

@@ -1,0 +1,157 @@
+/* A list of chunks, as a ring: the last one leads to the first. */
+#include "net/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "net/loop_private.h"
+
+/* ---- shared payloads */
+
+struct ws_shared *ws_shared_new(const void *data, size_t len)
+{
+	struct ws_shared *shared = len < SIZE_MAX - sizeof *shared ? malloc(sizeof *shared + len) : NULL;
+	if (shared == NULL)
+		return NULL;
+	*shared = (struct ws_shared){.references = 1, .len = len};
+	memcpy(shared->bytes, data, len);
+	return shared;
+}
+
+void ws_shared_release(struct ws_shared *shared)
+{
+	if (--shared->references == 0)
+		free(shared);
+}
+
+/* ---- the list */
+
+static void link_last(struct ws_output *o, struct ws_chunk *chunk)
+{
+	chunk->next = o->last != NULL ? o->last->next : chunk;
+	if (o->last != NULL)
+		o->last->next = chunk;
+	o->last = chunk;
+	o->size += chunk->to - chunk->from;
+}
+
+static void drop_first(struct ws_output *o, struct ws_loop *loop)
+{
+	struct ws_chunk *first = o->last->next;
+	o->size -= first->to - first->from;
+	if (first == o->last)
+		o->last = NULL;
+	else
+		o->last->next = first->next;
+	if (first->shared == NULL) {
+		ws_chunk_give(loop, first);
+		return;
+	}
+	ws_shared_release(first->shared);
+	free(first);
+}
+
+/* ---- bytes of its own */
+
+/* Chunks of a long queue are large, but none that the pool would not take back. */
+static size_t next_size(const struct ws_output *o, size_t len)
+{
+	size_t more = o->last == NULL ? 0 : o->last->size < WS_CHUNK_POOLED / 4 ? 2 * o->last->size : WS_CHUNK_POOLED / 2;
+	return len > more ? len : more;
+}
+
+static size_t length(const struct iovec *parts, int count)
+{
+	size_t len = 0;
+	for (int i = 0; i < count; i++)
+		len += parts[i].iov_len;
+	return len;
+}
+
+static void copy_parts(uint8_t *to, const struct iovec *parts, int count, size_t skip)
+{
+	for (int i = 0; i < count; i++) {
+		size_t len = parts[i].iov_len, passed = skip < len ? skip : len;
+		skip -= passed;
+		if (len == passed)
+			continue;
+		memcpy(to, (const uint8_t *)parts[i].iov_base + passed, len - passed);
+		to += len - passed;
+	}
+}
+
+int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip)
+{
+	size_t len = length(parts, count) - skip;
+	struct ws_chunk *chunk = o->last;
+	if (chunk == NULL || chunk->shared != NULL || chunk->size - chunk->to < len) {
+		chunk = ws_chunk_take(loop, next_size(o, len));
+		if (chunk == NULL)
+			return WS_ERROR_MEMORY;
+		link_last(o, chunk);
+	}
+	copy_parts(chunk->bytes + chunk->to, parts, count, skip);
+	chunk->to += len;
+	o->size += len;
+	return 0;
+}
+
+/* ---- bytes of others, too */
+
+static int append_shared(struct ws_output *o, struct ws_loop *loop, const struct iovec *head, int count, size_t skip,
+                         struct ws_shared *shared)
+{
+	size_t before = length(head, count);
+	struct ws_chunk *chunk = malloc(sizeof *chunk);
+	if (chunk == NULL || (skip < before && ws_output_append(o, loop, head, count, skip) != 0)) {
+		free(chunk);
+		return WS_ERROR_MEMORY;
+	}
+	*chunk = (struct ws_chunk){.shared = shared, .from = skip > before ? skip - before : 0, .to = shared->len};
+	shared->references++;
+	link_last(o, chunk);
+	return 0;
+}
+
+int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip,
+                    struct ws_shared **shared)
+{
+	const struct iovec *last = &parts[count - 1];
+	if (length(parts, count) - skip < WS_SHARE_SIZE || last->iov_len < WS_SHARE_SIZE)
+		return ws_output_append(o, loop, parts, count, skip);
+	if (*shared == NULL)
+		*shared = ws_shared_new(last->iov_base, last->iov_len);
+	return *shared != NULL ? append_shared(o, loop, parts, count - 1, skip, *shared) : WS_ERROR_MEMORY;
+}
+
+/* ---- sending it */
+
+int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most)
+{
+	int count = 0;
+	struct ws_chunk *chunk = o->last;
+	if (chunk == NULL)
+		return 0;
+	do {
+		chunk = chunk->next;
+		uint8_t *bytes = chunk->shared != NULL ? chunk->shared->bytes : chunk->bytes;
+		parts[count++] = (struct iovec){bytes + chunk->from, chunk->to - chunk->from};
+	} while (chunk != o->last && count < most);
+	return count;
+}
+
+void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len)
+{
+	while (o->last != NULL) {
+		struct ws_chunk *first = o->last->next;
+		size_t here = first->to - first->from;
+		if (len < here) {
+			first->from += len;
+			o->size -= len;
+			return;
+		}
+		len -= here;
+		drop_first(o, loop);
+	}
+}

@@ -1,0 +1,51 @@
+/* What waits to be sent on one transport: bytes of its own, and payloads that other transports wait with as well. */
+#ifndef WS_NET_OUTPUT_H
+#define WS_NET_OUTPUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#pragma GCC visibility push(hidden)
+
+struct ws_loop;
+struct ws_chunk;
+
+/* Of at least so many bytes a payload is shared: of fewer a copy costs no more than what points to them. */
+enum { WS_SHARE_SIZE = 4096 };
+
+/* A payload that goes to many. Counted. */
+struct ws_shared {
+	size_t references, len;
+	uint8_t bytes[];
+};
+
+/* A copy of data, the caller's to release; NULL: out of memory. */
+struct ws_shared *ws_shared_new(const void *data, size_t len);
+void ws_shared_release(struct ws_shared *shared);
+
+/* All zero: empty. Fields are for reading only. */
+struct ws_output {
+	struct ws_chunk *last; /* its next is the first; NULL: empty */
+	size_t size;           /* bytes */
+};
+
+/* Copies the parts, but for their first skip bytes, to the end. All or nothing: 0 or WS_ERROR_MEMORY. */
+int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip);
+
+/*
+ * The same, but the last part is not copied if what is left of it is long enough: *shared is held, which has the same
+ * bytes, or is made of them where it is NULL; then it is the caller's to release.
+ */
+int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip,
+                    struct ws_shared **shared);
+
+/* Fills in the first parts of it, at most so many. Returns how many these are. */
+int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most);
+
+/* Takes len bytes off the front: no more than there are. */
+void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len);
+
+#pragma GCC visibility pop
+
+#endif
