@@ -108,18 +108,28 @@ static unsigned port_of(int fd)
 	return ws_address_port(&a);
 }
 
-/* A bound socket, or -1: no such address here (IPv6; all of 127/8 is Linux's). */
+/* Below those that the kernel picks for everybody's connections: free on one address, it is free on all, most likely. */
+static unsigned port_below_ephemeral(void)
+{
+	static unsigned next;
+	if (next == 0)
+		next = (unsigned)getpid();
+	return 10000 + next++ * 7919 % 20000;
+}
+
+/* A bound socket, or -1: no such address here (IPv6; all of 127/8 is Linux's). Port 0: any. */
 static int bound(const char *host, unsigned port)
 {
-	union ws_address a = address_of(host, port);
+	union ws_address a = address_of(host, port != 0 ? port : port_below_ephemeral());
 	int on = 1, fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, &a.any, ws_address_len(&a)) == 0)
 		return fd;
+	bool taken = errno == EADDRINUSE;
 	close(fd);
-	return -1;
+	return port == 0 && taken ? bound(host, 0) : -1;
 }
 
 static bool has_ip6(void)
