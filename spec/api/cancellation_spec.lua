@@ -105,6 +105,7 @@ describe("a sleep with a cancellation", function()
       self:await "^after it$"
       assert.equal(0, self:finish())
     end, "-e", [[
+      collectgarbage "stop" -- what is to be collected at the end must not be before
       local cancellation
       local function at_the_end(name)
         setmetatable({}, { __gc = function() cancellation:cancel() print(name) end })
