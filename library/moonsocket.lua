@@ -319,6 +319,10 @@ function moonsocket.is_unexpected(code, ...) end
 ---table of headers; or nil, a code from 4000 to 4999 and a reason: then the connection is opened and closed with them
 ---at once, because a browser shows its page the code, but no status. false or nil alone: 403. An error in it: 500.
 ---@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
+---
+---(default false) Writes a line of JSON for every connection that has ended: how, and who ended it. true: to stderr; or
+---to an open file; or to a function, which may wait, without a line feed. docs/logging.md says what is in it.
+---@field log? boolean|file*|fun(line: string)
 
 ---@class moonsocket.ClientOptions: moonsocket.ConnectionOptions
 ---
@@ -730,8 +734,15 @@ function Server:reload_tls(tls) end
 ---@return moonsocket.Stats
 function Server:stats() end
 
----Sets the function for errors in callbacks of connections that have no on_error of their own, in `authorize`, and
----in on_topic_empty. Without it they are printed to stderr.
+---Sets the function for the end of every connection of this server, beside the connection's own on_close, which begins
+---first; neither waits for the other. It is told the same, once, also of those that `authorize` turned away with a code
+---and which no other callback hears of. It may wait. An error in it goes to the server's on_error.
+---@param fn fun(ws: moonsocket.WebSocket, code: integer, reason: string, info: moonsocket.CloseInfo)|nil
+---@return function? before
+function Server:on_close(fn) end
+
+---Sets the function for errors in callbacks of connections that have no on_error of their own, in `authorize`, in
+---the server's on_close and on_topic_empty, and of the log. Without it they are printed to stderr.
 ---@param fn fun(message: string, traceback: string)|nil
 ---@return function? before
 function Server:on_error(fn) end

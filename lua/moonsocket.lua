@@ -8,6 +8,7 @@ local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
 local headers = require "moonsocket.headers"
 require "moonsocket.json"
+local log = require "moonsocket.log"
 local options = require "moonsocket.options"
 local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
@@ -65,6 +66,7 @@ function moonsocket.serve(where, handler, given)
   config.handlers, config.table = handlers_of(handler, 3)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
+  config.log = log.writer(config.log)
   if config.tls then
     config.context, wrong = tls.server(config.tls)
     if not config.context then return nil, wrong end

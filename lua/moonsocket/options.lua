@@ -76,6 +76,11 @@ local function origins(value)
   return '"*", a list of origins or a function expected, got ' .. tostring(value)
 end
 
+local function log_target(value)
+  if type(value) == "boolean" or type(value) == "function" or io.type(value) == "file" then return nil end
+  return "true, false, an open file or a function expected, got " .. tostring(value)
+end
+
 -- A table with these fields: name -> check. also(value), if given, has the last word.
 local function fields(rows, also)
   return function(value)
@@ -251,6 +256,7 @@ options.server = extend(connection, {
   reuse_port = { false, boolean },
   origins = { nil, origins },
   authorize = { nil, callable },
+  log = { false, log_target },
   tls = { nil, tls_server },
 })
 

@@ -150,12 +150,6 @@ static int push_admit(lua_State *L, void *arg)
 	return 1;
 }
 
-static int push_server_error(lua_State *L, void *owner)
-{
-	const struct ws_box *box = owner;
-	return ws_owner_push_error_handler(L, box->owner);
-}
-
 /* admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. */
 static void admit_finished(struct ws_task *task, bool ok)
 {
@@ -180,8 +174,8 @@ static void admit_finished(struct ws_task *task, bool ok)
 
 static void judge(struct ws_box *box)
 {
-	ws_call_start(box->owner->ctx,
-	              &(struct ws_call){ push_admit, box, 3, admit_finished, box, push_server_error, false });
+	ws_call_start(box->owner->ctx, &(struct ws_call){ push_admit, box, 3, admit_finished, box,
+	                                                  ws_box_push_server_error_handler, false });
 }
 
 /* What the server can refuse by itself. NULL: nothing. */

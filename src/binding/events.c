@@ -2,6 +2,7 @@
 #include "binding/admission.h"
 #include "binding/box.h"
 #include "binding/reader.h"
+#include "binding/server_close.h"
 #include "binding/websocket.h"
 #include "protocol/code.h"
 
@@ -46,6 +47,12 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 	const struct ws_box *box = owner;
 	int arguments = push_handler(L, box, WS_SLOT_ERROR);
 	return arguments >= 0 ? arguments : ws_owner_push_error_handler(L, box->owner);
+}
+
+int ws_box_push_server_error_handler(lua_State *L, void *owner)
+{
+	const struct ws_box *box = owner;
+	return ws_owner_push_error_handler(L, box->owner);
 }
 
 /* ---- running it */
@@ -238,7 +245,7 @@ static int push_close(lua_State *L, void *arg)
 	return arguments + ws_box_push_end(L, box);
 }
 
-static void close_finished(struct ws_task *task, bool ok)
+void ws_box_close_finished(struct ws_task *task, bool ok)
 {
 	(void)ok;
 	if (task->has_waited)
@@ -260,8 +267,10 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	ws_box_wake(&box->draining);
 	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
 	if (box->close_told) {
-		ws_box_start(box, &(struct ws_call){ push_close, box, 0, close_finished, box, ws_box_push_error_handler, false });
+		ws_box_start(box, &(struct ws_call){ push_close, box, 0, ws_box_close_finished, box, ws_box_push_error_handler, false });
 	}
+	if (box->owner->server)
+		ws_server_close_tell(box);
 	ws_box_wake(&box->closing);
 	ws_box_release(box);
 }

@@ -8,6 +8,7 @@
 #include "binding/box.h"
 #include "binding/options.h"
 #include "binding/prepared.h"
+#include "binding/server_close.h"
 #include "binding/tls.h"
 #include "binding/topic.h"
 #include "binding/websocket.h"
@@ -69,6 +70,8 @@ void ws_box_server_clear(struct ws_box_server *box)
 	ws_owner_unref(&box->owner, &box->renew_tls);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
 	ws_owner_unref(&box->owner, &box->on_topic_empty);
+	ws_owner_unref(&box->owner, &box->on_close);
+	ws_owner_unref(&box->owner, &box->log);
 	ws_owner_unref(&box->owner, &box->anchor);
 }
 
@@ -112,12 +115,14 @@ int ws_box_server_listen(lua_State *L)
 	*box = (struct ws_box_server){
 		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
 		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
+		.on_close = LUA_NOREF, .log = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
 	ws_option_handlers(L, &box->owner);
 	ws_option_names(L, "subprotocols", &box->subprotocols);
 	box->admit = ws_option_function(L, "admit");
 	box->renew_tls = ws_option_function(L, "renew_tls");
+	box->log = ws_option_function(L, "log");
 	box->any_origin = ws_option_boolean(L, "any_origin");
 	const struct ws_connection_options options = ws_option_connection(L);
 	lua_pushvalue(L, -1);
@@ -432,6 +437,7 @@ void ws_box_server_register(lua_State *L)
 		{ "topics", ws_box_server_topics },
 		{ "topic_count", ws_box_server_topic_count },
 		{ "on_topic_empty", ws_box_server_on_topic_empty },
+		{ "on_close", ws_server_close_set },
 		{ "on_error", server_on_error },
 		{ "shutdown", server_shutdown },
 		{ "reload_tls", server_reload_tls },

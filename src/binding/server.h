@@ -19,6 +19,8 @@ struct ws_box_server {
 	int admit;                     /* registry: function(request) that judges a handshake, or LUA_NOREF */
 	int renew_tls;                 /* registry: function([tls]) -> context | nil, message, or LUA_NOREF */
 	int on_topic_empty;            /* registry: function(topic), or LUA_NOREF */
+	int on_close;                  /* registry: function(ws, code, reason, info), or LUA_NOREF */
+	int log;                       /* registry: function(ws, code, reason, info, ms), or LUA_NOREF */
 	bool any_origin;               /* the origin is not for C to judge */
 	bool over;                     /* the shutdown is complete */
 	unsigned port;                 /* 0: not TCP. Known, as the address is, when the listener has gone */

@@ -160,8 +160,12 @@ bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot);
 /* ws_call_start for a function of this box, which is not collected while the task waits. */
 enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call);
 
-/* on_error of a struct ws_call whose owner is the box. */
+/* on_error of a struct ws_call whose owner is the box: what is closest to it; what its server has. */
 int ws_box_push_error_handler(lua_State *L, void *owner);
+int ws_box_push_server_error_handler(lua_State *L, void *owner);
+
+/* finished of a struct ws_call that tells of the end of the box, which owns it. */
+void ws_box_close_finished(struct ws_task *task, bool ok);
 
 /* What peer and on_close are told when a callback raised: the error itself is for on_error alone. */
 #define ws_callback_raised "a callback raised an error"

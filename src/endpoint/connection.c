@@ -232,7 +232,7 @@ void ws_connection_drop(struct ws_connection *c)
 
 void ws_connection_opened(struct ws_connection *c)
 {
-	c->message_at = ws_connection_now(c);
+	c->opened_at = c->message_at = ws_connection_now(c);
 	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
 	c->endpoint->on_opened(c);
 	ws_loop_defer(c->endpoint->loop, &c->work);
@@ -468,4 +468,9 @@ void ws_connection_resume(struct ws_connection *c)
 size_t ws_connection_buffered(const struct ws_connection *c)
 {
 	return ws_transport_buffered(&c->transport);
+}
+
+uint64_t ws_connection_age(const struct ws_connection *c)
+{
+	return ws_connection_now(c) - c->opened_at;
 }

@@ -108,6 +108,7 @@ struct ws_connection {
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
 	uint64_t throttled_until;      /* ms: the peer has sent too much, and is not read before; 0: it is read */
+	uint64_t opened_at;            /* ms: when the opening handshake was done */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
 	char *peer;                    /* its address as text, until on_request has seen it; owned */
@@ -228,6 +229,9 @@ void ws_connection_resume(struct ws_connection *c);
 struct ws_closing_report ws_connection_report(const struct ws_connection *c);
 
 size_t ws_connection_buffered(const struct ws_connection *c);
+
+/* ms since it opened. */
+uint64_t ws_connection_age(const struct ws_connection *c);
 
 #pragma GCC visibility pop
 

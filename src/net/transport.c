@@ -557,7 +557,7 @@ void ws_transport_end(struct ws_transport *t)
 	size_t before = ws_transport_buffered(t);
 	if (t->tls != NULL && !t->ending && !t->write_failed)
 		ws_tls_end(t->tls);
-	t->farewell += ws_transport_buffered(t) - before;
+	t->farewell += (uint32_t)(ws_transport_buffered(t) - before);
 	t->ending = true;
 	transport_settle(t);
 }

@@ -35,7 +35,7 @@ struct ws_transport {
 	struct ws_chunk *kept;        /* input that ws_transport_keep was given; NULL: none */
 	uint64_t read_at;             /* ms: when bytes last came */
 	uint64_t progress_at;         /* ms: when the kernel last took bytes, or output began to wait */
-	size_t farewell;              /* bytes of TLS's close_notify: the last of out */
+	uint32_t farewell;            /* bytes of TLS's close_notify: the last of out */
 	int fd;                       /* -1: closed */
 	int error;                    /* errno of the failure that ended reading or writing; 0: none */
 	bool paused : 1;              /* by ws_transport_pause */
