@@ -39,6 +39,7 @@ build = {
     ["moonsocket.ip"] = "lua/moonsocket/ip.lua",
     ["moonsocket.json"] = "lua/moonsocket/json.lua",
     ["moonsocket.log"] = "lua/moonsocket/log.lua",
+    ["moonsocket.metrics"] = "lua/moonsocket/metrics.lua",
     ["moonsocket.proxy"] = "lua/moonsocket/proxy.lua",
     ["moonsocket.url"] = "lua/moonsocket/url.lua",
     ["moonsocket.options"] = "lua/moonsocket/options.lua",

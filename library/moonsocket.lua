@@ -734,6 +734,10 @@ function Server:reload_tls(tls) end
 ---@return moonsocket.Stats
 function Server:stats() end
 
+---The same for Prometheus, in its text format 0.0.4. docs/metrics.md lists what is in it.
+---@return string text
+function Server:metrics() end
+
 ---Sets the function for the end of every connection of this server, beside the connection's own on_close, which begins
 ---first; neither waits for the other. It is told the same, once, also of those that `authorize` turned away with a code
 ---and which no other callback hears of. It may wait. An error in it goes to the server's on_error.
@@ -756,6 +760,7 @@ function Server:on_error(fn) end
 ---@class moonsocket.Stats
 ---@field opened integer connections that have opened
 ---@field open integer connections that are open
+---@field buffered integer bytes that wait to be sent to them
 ---@field closed table<integer, integer> connections that have ended, by the code that on_close was told
 ---@field closed_by table<moonsocket.By, integer> the same, by whom
 ---@field refused table<integer, integer> handshakes that failed, by HTTP status; 0: the client left

@@ -9,6 +9,7 @@ local admission = require "moonsocket.admission"
 local headers = require "moonsocket.headers"
 require "moonsocket.json"
 local log = require "moonsocket.log"
+local metrics = require "moonsocket.metrics"
 local options = require "moonsocket.options"
 local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
@@ -67,6 +68,7 @@ function moonsocket.serve(where, handler, given)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
   config.log = log.writer(config.log)
+  config.metrics = metrics.text
   if config.tls then
     config.context, wrong = tls.server(config.tls)
     if not config.context then return nil, wrong end

@@ -8,8 +8,8 @@ local testing = require "moonsocket.testing"
 
 local DOCUMENTS = {
   "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/compression.md", "docs/endings.md",
-  "docs/handlers.md", "docs/logging.md", "docs/proxies.md", "docs/reconnect.md", "docs/streaming.md",
-  "docs/testing.md", "docs/tls.md", "docs/topics.md",
+  "docs/handlers.md", "docs/logging.md", "docs/metrics.md", "docs/proxies.md", "docs/reconnect.md",
+  "docs/streaming.md", "docs/testing.md", "docs/tls.md", "docs/topics.md",
 }
 
 local function read(path)

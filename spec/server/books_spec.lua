@@ -5,7 +5,7 @@ local scene = require "spec.support.scene"
 
 local function empty_stats(changes)
   local stats = {
-    opened = 0, open = 0, messages_in = 0, messages_out = 0, bytes_in = 0, bytes_out = 0,
+    opened = 0, open = 0, buffered = 0, messages_in = 0, messages_out = 0, bytes_in = 0, bytes_out = 0,
     closed = {}, closed_by = {}, refused = {},
   }
   for name, value in pairs(changes or {}) do stats[name] = value end

@@ -68,6 +68,7 @@ void ws_box_server_clear(struct ws_box_server *box)
 	ws_owner_unref(&box->owner, &box->owner.handlers);
 	ws_owner_unref(&box->owner, &box->admit);
 	ws_owner_unref(&box->owner, &box->renew_tls);
+	ws_owner_unref(&box->owner, &box->metrics);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
 	ws_owner_unref(&box->owner, &box->on_topic_empty);
 	ws_owner_unref(&box->owner, &box->on_close);
@@ -115,7 +116,7 @@ int ws_box_server_listen(lua_State *L)
 	*box = (struct ws_box_server){
 		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
 		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
-		.on_close = LUA_NOREF, .log = LUA_NOREF,
+		.on_close = LUA_NOREF, .log = LUA_NOREF, .metrics = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
 	ws_option_handlers(L, &box->owner);
@@ -123,6 +124,7 @@ int ws_box_server_listen(lua_State *L)
 	box->admit = ws_option_function(L, "admit");
 	box->renew_tls = ws_option_function(L, "renew_tls");
 	box->log = ws_option_function(L, "log");
+	box->metrics = ws_option_function(L, "metrics");
 	box->any_origin = ws_option_boolean(L, "any_origin");
 	const struct ws_connection_options options = ws_option_connection(L);
 	lua_pushvalue(L, -1);
@@ -348,6 +350,7 @@ static int server_stats(lua_State *L)
 	lua_newtable(L);
 	set_count(L, "opened", server->opened);
 	set_count(L, "open", server->open);
+	set_count(L, "buffered", ws_server_buffered(server));
 	set_count(L, "messages_in", stats->messages_in);
 	set_count(L, "messages_out", stats->messages_out);
 	set_count(L, "bytes_in", stats->bytes_in);
@@ -358,6 +361,17 @@ static int server_stats(lua_State *L)
 	for (size_t i = 0; i < server->closed_by.count; i++)
 		set_count(L, ws_by_names[server->closed_by.rows[i].key], server->closed_by.rows[i].count);
 	lua_setfield(L, -2, "closed_by");
+	return 1;
+}
+
+/* metrics() -> the stats as text for Prometheus */
+static int server_metrics(lua_State *L)
+{
+	struct ws_box_server *box = ws_box_server_check(L);
+	lua_settop(L, 1);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, box->metrics);
+	server_stats(L);
+	lua_call(L, 1, 1);
 	return 1;
 }
 
@@ -442,6 +456,7 @@ void ws_box_server_register(lua_State *L)
 		{ "shutdown", server_shutdown },
 		{ "reload_tls", server_reload_tls },
 		{ "stats", server_stats },
+		{ "metrics", server_metrics },
 		{ NULL, NULL },
 	};
 	ws_type_register(L, type_name, metamethods, methods);

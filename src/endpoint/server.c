@@ -260,6 +260,14 @@ size_t ws_server_broadcast(struct ws_server *server, struct ws_prepared *message
 	return sent;
 }
 
+size_t ws_server_buffered(const struct ws_server *server)
+{
+	size_t buffered = 0;
+	for (const struct ws_connection *c = server->first; c; c = c->next)
+		buffered += ws_connection_buffered(c);
+	return buffered;
+}
+
 void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls)
 {
 	if (tls)

@@ -82,6 +82,9 @@ void ws_server_free(struct ws_server *server);
 /* Sends the message to every open connection. Returns how many it was queued for. */
 size_t ws_server_broadcast(struct ws_server *server, struct ws_prepared *message);
 
+/* Bytes that wait to be sent, of all its connections. */
+size_t ws_server_buffered(const struct ws_server *server);
+
 /* The server of one of its connections. */
 struct ws_server *ws_server_of(const struct ws_connection *c);
 
