@@ -304,6 +304,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 0: no limit) Open connections. Further ones are refused with 503.
 ---@field max_connections? integer
 ---
+---(default 0: no limit) Connections of one address, from TCP on: those whose handshake is under way count, too. Further
+---ones are refused with 429. An IPv6 address stands for its /64, as one customer has all of that; a Unix socket has
+---no address, and no limit.
+---@field max_connections_per_address? integer
+---
 ---(default 511) Connections that the system keeps until they are accepted.
 ---@field backlog? integer
 ---

@@ -252,6 +252,7 @@ options.server = extend(connection, {
   handshake_timeout = { 10, seconds(0.001) },
   tcp_user_timeout = { 0, seconds(0) },
   max_connections = { 0, count(0) },
+  max_connections_per_address = { 0, count(0) },
   backlog = { 511, count(1) },
   reuse_port = { false, boolean },
   origins = { nil, origins },

@@ -28,6 +28,7 @@ local OPTIONS = {
   subprotocols = { { { "chat" }, { "a", "b.c" } }, { "chat", 1, print }, "a list of strings expected" },
   backlog = { { 1, 128 }, { 0, -1, 0.5, "1", {} }, "an integer of 1 or more expected" },
   max_connections = { { 0, 1 }, { -1, 0.5, "1" }, "an integer of 0 or more expected" },
+  max_connections_per_address = { { 0, 1 }, { -1, 0.5, "1" }, "an integer of 0 or more expected" },
   max_message = { { 1, math.maxinteger }, { 0, -1, 1.5, 1e300, "1k" }, "an integer of bytes, 1 or more expected" },
   max_buffered = { { 1, math.maxinteger }, { 0, 0.5, math.huge, "1k" }, "an integer of bytes, 1 or more expected" },
   compression = {

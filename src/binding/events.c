@@ -267,7 +267,8 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	ws_box_wake(&box->draining);
 	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
 	if (box->close_told) {
-		ws_box_start(box, &(struct ws_call){ push_close, box, 0, ws_box_close_finished, box, ws_box_push_error_handler, false });
+		ws_box_start(box, &(struct ws_call){ push_close, box, 0, ws_box_close_finished, box,
+		                                     ws_box_push_error_handler, false });
 	}
 	if (box->owner->server)
 		ws_server_close_tell(box);

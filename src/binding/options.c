@@ -119,6 +119,13 @@ struct ws_connection_options ws_option_connection(lua_State *L)
 	};
 }
 
+struct ws_front_options ws_option_front(lua_State *L)
+{
+	return (struct ws_front_options){
+		.max_per_address = (size_t)ws_option_integer(L, "max_connections_per_address"),
+	};
+}
+
 int ws_option_function(lua_State *L, const char *name)
 {
 	if (lua_getfield(L, 1, name) != LUA_TNIL)

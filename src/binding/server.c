@@ -127,6 +127,7 @@ int ws_box_server_listen(lua_State *L)
 	box->metrics = ws_option_function(L, "metrics");
 	box->any_origin = ws_option_boolean(L, "any_origin");
 	const struct ws_connection_options options = ws_option_connection(L);
+	const struct ws_front_options front = ws_option_front(L);
 	lua_pushvalue(L, -1);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 
@@ -135,7 +136,7 @@ int ws_box_server_listen(lua_State *L)
 	int e = open_listener(L, ctx->loop, &listener, &message);
 	int code = errno;
 	if (e == 0)
-		box->owner.server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options,
+		box->owner.server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options, &front,
 		                            (size_t)ws_option_integer(L, "max_connections"));
 	if (!box->owner.server) {
 		ws_box_server_clear(box);

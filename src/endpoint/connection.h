@@ -83,6 +83,8 @@ struct ws_endpoint {
 	const struct ws_connection_handler *handler;
 	/* Input before it has opened: returns the bytes used, WS_AGAIN, or WS_ERROR_PROTOCOL where nothing will come of it. */
 	long (*on_opening)(struct ws_connection *c, const char *data, size_t len);
+	/* A whole head of a request has come. 0, or another value and the refusal filled. NULL: it is always welcome. */
+	int (*on_head)(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal);
 	/* The handshake's deadline has passed. */
 	void (*on_opening_late)(struct ws_connection *c);
 	/* For the books: it has opened; it is over, whether it had opened or not (right before on_close). */
@@ -115,6 +117,7 @@ struct ws_connection {
 	char *reason;                  /* what on_close will be told; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
+	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
 	uint16_t refused;              /* HTTP status of our refusal; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */

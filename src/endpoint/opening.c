@@ -71,7 +71,8 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 		return WS_AGAIN;
 	if (used < 0)
 		return refuse(c, &refusal, false);
-	if (ws_handshake_check(&head, &key, &refusal) != 0) /* RFC 9110 section 9.3.2: no body in the answer to HEAD */
+	bool welcome = !c->endpoint->on_head || c->endpoint->on_head(c, &head, &refusal) == 0;
+	if (!welcome || ws_handshake_check(&head, &key, &refusal) != 0) /* RFC 9110 section 9.3.2: HEAD gets no body */
 		return refuse(c, &refusal, ws_slice_is(head.method, "HEAD"));
 	c->deciding = true;
 	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });

@@ -75,8 +75,10 @@ static void on_accepted(void *arg, int fd, const char *peer)
 {
 	struct ws_server *server = arg;
 	struct ws_connection *c = ws_connection_new(&server->endpoint, WS_SERVER, fd, peer);
-	if (c)
-		link_connection(server, c);
+	if (!c)
+		return;
+	link_connection(server, c);
+	ws_front_on_accepted(c);
 }
 
 static void on_opened(struct ws_connection *c)
@@ -92,6 +94,7 @@ static void on_finished(struct ws_connection *c)
 	struct ws_server *server = ws_server_of(c);
 	unlink_connection(server, c);
 	ws_topics_leave(&server->topics, c);
+	ws_front_leave(c);
 	if (c->session.closing.opened) {
 		struct ws_closing_report report = ws_connection_report(c);
 		server->open--;
@@ -218,7 +221,8 @@ void ws_server_release(struct ws_server *server)
 
 struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
                                 const struct ws_connection_handler *handler,
-                                const struct ws_connection_options *options, size_t max_connections)
+                                const struct ws_connection_options *options, const struct ws_front_options *front,
+                                size_t max_connections)
 {
 	struct ws_server *server = calloc(1, sizeof *server);
 	if (!server) {
@@ -230,6 +234,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 		.pool = pool,
 		.handler = handler,
 		.on_opening = ws_opening_input,
+		.on_head = ws_front_on_head,
 		.on_opening_late = ws_opening_late,
 		.on_opened = on_opened,
 		.on_finished = on_finished,
@@ -238,6 +243,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	server->max_connections = max_connections;
 	server->listener = listener;
 	server->work.run = on_work;
+	ws_front_init(&server->front, loop, front);
 	ws_topics_init(&server->topics, loop);
 	ws_timer_init(&server->timer, on_tick);
 	ws_listener_start(listener, on_accepted, server);
@@ -288,6 +294,7 @@ void ws_server_free(struct ws_server *server)
 		ws_connection_drop(c);
 	}
 	ws_topics_clear(&server->topics);
+	ws_front_clear(&server->front);
 	ws_timer_stop(server->endpoint.loop, &server->timer);
 	ws_loop_undefer(server->endpoint.loop, &server->work);
 	free((char *)server->shutdown.reason);

@@ -3,6 +3,7 @@
 #define WS_ENDPOINT_SERVER_H
 
 #include "endpoint/connection.h"
+#include "endpoint/front.h"
 #include "endpoint/topic.h"
 #include "net/listener.h"
 
@@ -32,6 +33,7 @@ struct ws_server {
 	struct ws_endpoint endpoint;
 	struct ws_listener *listener; /* NULL: no longer accepting */
 	struct ws_connection *first;  /* every connection, opening ones too */
+	struct ws_front front;
 	struct ws_topics topics;      /* on_empty and its argument are the layer above's */
 	size_t opening, open;
 	size_t max_connections;       /* 0: no limit. Those over it are refused with 503 */
@@ -55,7 +57,8 @@ struct ws_server {
 /* Takes the listener over and starts accepting. NULL: out of memory (the listener is freed). */
 struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
                                 const struct ws_connection_handler *handler,
-                                const struct ws_connection_options *options, size_t max_connections);
+                                const struct ws_connection_options *options, const struct ws_front_options *front,
+                                size_t max_connections);
 
 /*
  * The layer above has not done with a connection yet, or with its end: a shutdown waits for it, but no longer than

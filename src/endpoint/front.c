@@ -1,0 +1,62 @@
+/* Who a server's client is: the peer of the socket. */
+#include "endpoint/front.h"
+
+#include <string.h>
+
+#include "endpoint/server.h"
+#include "error.h"
+#include "net/random.h"
+
+enum { CUSTOMER_BYTES = 8 }; /* RFC 6177: of an IPv6 address, those that one customer does not choose */
+
+void ws_front_init(struct ws_front *front, struct ws_loop *loop, const struct ws_front_options *options)
+{
+	*front = (struct ws_front){ .options = *options };
+	ws_random_fill(loop, &front->counts.seed, sizeof front->counts.seed);
+}
+
+void ws_front_clear(struct ws_front *front)
+{
+	ws_address_counts_clear(&front->counts);
+}
+
+/*
+ * An IPv6 address stands for its /64, which is what one customer of a provider has; a Unix socket has no address. Once:
+ * who is counted already is welcome.
+ */
+static int count(struct ws_connection *c)
+{
+	struct ws_front *front = &ws_server_of(c)->front;
+	uint8_t ip[WS_IP_SIZE];
+	if (c->counted || !front->options.max_per_address || !ws_ip_parse_socket(ip, ws_slice_of(c->peer)))
+		return 0;
+	if (!ws_ip_is_4(ip))
+		memset(ip + CUSTOMER_BYTES, 0, sizeof ip - CUSTOMER_BYTES);
+	long row = ws_address_counts_enter(&front->counts, ip, front->options.max_per_address);
+	if (row < 0)
+		return (int)row;
+	c->counted = (uint32_t)row;
+	return 0;
+}
+
+void ws_front_on_accepted(struct ws_connection *c)
+{
+	count(c);
+}
+
+int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal)
+{
+	(void)head;
+	int e = count(c);
+	if (e == WS_ERROR_OVERFLOW)
+		*refusal = (struct ws_refusal){ 429, "this address has all the connections it may have" };
+	else
+		*refusal = (struct ws_refusal){ 503, "out of memory" };
+	return e;
+}
+
+void ws_front_leave(struct ws_connection *c)
+{
+	if (c->counted)
+		ws_address_counts_leave(&ws_server_of(c)->front.counts, c->counted);
+}

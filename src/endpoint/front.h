@@ -1,0 +1,36 @@
+/* Who a server's client is, and how many connections it may have. */
+#ifndef WS_ENDPOINT_FRONT_H
+#define WS_ENDPOINT_FRONT_H
+
+#include "endpoint/address_counts.h"
+#include "net/loop.h"
+
+#pragma GCC visibility push(hidden)
+
+struct ws_connection;
+
+struct ws_front_options {
+	size_t max_per_address; /* connections, those that open included; 0: no limit */
+};
+
+/* Of a server. */
+struct ws_front {
+	struct ws_front_options options;
+	struct ws_address_counts counts;
+};
+
+void ws_front_init(struct ws_front *front, struct ws_loop *loop, const struct ws_front_options *options);
+void ws_front_clear(struct ws_front *front);
+
+/* Counts it for its address. If that has all it may have, this is said when it asks. */
+void ws_front_on_accepted(struct ws_connection *c);
+
+/* on_head of an endpoint. */
+int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal);
+
+/* The connection is over. */
+void ws_front_leave(struct ws_connection *c);
+
+#pragma GCC visibility pop
+
+#endif
