@@ -119,6 +119,7 @@ build = {
         "src/protocol/head_writer.c",
         "src/protocol/ip.c",
         "src/protocol/mask.c",
+        "src/protocol/proxy_header.c",
         "src/protocol/response.c",
         "src/protocol/session.c",
         "src/protocol/socks5.c",

@@ -309,6 +309,11 @@ function moonsocket.is_unexpected(code, ...) end
 ---no address, and no limit.
 ---@field max_connections_per_address? integer
 ---
+---(default false) Every connection begins with a header of the PROXY protocol (version 1 or 2), before TLS, which says
+---whom the proxy in front of the server speaks for. What begins with anything else is dropped. Whoever can connect can
+---say anything there: nobody but the proxy may reach the address. docs/proxies.md says more.
+---@field proxy_protocol? boolean
+---
 ---(default 511) Connections that the system keeps until they are accepted.
 ---@field backlog? integer
 ---
@@ -648,8 +653,8 @@ function WebSocket:on_error(fn) end
 ---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
 ---@field cookies table<string, string> values as they came, without quotes around them
 ---@field params table<string, string> always empty: there are no routes yet
----@field remote_address string "127.0.0.1:40000", "[::1]:40000" or "unix:"; through a proxy: the proxy's
----@field peer_address string the same
+---@field remote_address string the client's, "127.0.0.1:40000", "[::1]:40000" or "unix:", as far as it is known
+---@field peer_address string the socket's, which may be a proxy's; the same where no proxy is known of
 
 -- ---- a client that comes back
 

@@ -255,6 +255,7 @@ options.server = extend(connection, {
   max_connections_per_address = { 0, count(0) },
   backlog = { 511, count(1) },
   reuse_port = { false, boolean },
+  proxy_protocol = { false, boolean },
   origins = { nil, origins },
   authorize = { nil, callable },
   log = { false, log_target },

@@ -23,6 +23,7 @@ end
 local OPTIONS = {
   on_overflow = { { "close", "drop", "wait" }, { "Close", "", 1, true }, '"close", "drop", "wait" expected' },
   reuse_port = { { true, false }, { 1, "yes" }, "a boolean expected" },
+  proxy_protocol = { { true, false }, { 1, "required", "v2" }, "a boolean expected" },
   authorize = { { print }, { "print", {}, 1, true }, "a function expected" },
   origins = { { "*", { "https://a.example" }, print }, { "https://a.example", 1, true }, '"*", a list of origins or' },
   subprotocols = { { { "chat" }, { "a", "b.c" } }, { "chat", 1, print }, "a list of strings expected" },

@@ -151,6 +151,9 @@ static void talk(size_t step)
 	}
 }
 
+/* Whom a client talks to. */
+#define PEER(name, number, store) {.host = (name), .port = (number), .sessions = (store)}
+
 /* Starts a client, for the host and port, and a server. False: no memory. */
 static bool begin(struct ws_tls_context *of_client, struct ws_tls_context *of_server, const struct ws_tls_peer *peer)
 {
@@ -188,7 +191,7 @@ static void test_exchange(void)
 {
 	static const size_t steps[] = {1, 2, 7, 100, 1000, ROOM};
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, NULL);
 
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
 		unit_row("in pieces of %zu", steps[i]);
@@ -228,7 +231,7 @@ static void test_names(void)
 	struct ws_tls_context *s = new_server(), *c[2] = {new_client(cert), new_client(other_cert)};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const struct ws_tls_peer peer = {rows[i].host, 443, NULL};
+		const struct ws_tls_peer peer = PEER(rows[i].host, 443, NULL);
 		unit_row("%s", rows[i].host);
 		for (size_t trusts_other = 0; trusts_other < 2; trusts_other++) {
 			CHECK(begin(c[trusts_other], s, &peer));
@@ -246,7 +249,7 @@ static void test_names(void)
 static void test_protocols(void)
 {
 	struct ws_tls_config config = client_config(cert);
-	const struct ws_tls_peer peer = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, NULL);
 
 	config.protocols = "\x02h2\x04mqtt";
 	config.protocols_len = 8;
@@ -275,7 +278,7 @@ static void test_strangers(void)
 		 "TLS failed: unexpected message"},
 	};
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, NULL);
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		static struct side stranger;
@@ -302,7 +305,7 @@ static void test_strangers(void)
 static void test_damage(void)
 {
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, NULL);
 
 	for (size_t turn = 0; turn < 2; turn++) {
 		for (size_t at = 0; at < 1200; at += 11) {
@@ -343,8 +346,8 @@ static void test_sessions(void)
 {
 	struct ws_tls_sessions *sessions = ws_tls_sessions_new();
 	struct ws_tls_context *c = new_client(cert), *again = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, sessions}, port = {"host.example", 444, sessions};
-	const struct ws_tls_peer nobody = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, sessions), port = PEER("host.example", 444, sessions);
+	const struct ws_tls_peer nobody = PEER("host.example", 443, NULL);
 
 	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
 		unit_row("TLS 1.%d", version - TLS1_VERSION);
@@ -368,7 +371,7 @@ static void test_ticket_is_used_once(void)
 {
 	struct ws_tls_sessions *sessions = ws_tls_sessions_new();
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, sessions};
+	const struct ws_tls_peer peer = PEER("host.example", 443, sessions);
 
 	CHECK(!resumes(c, s, &peer));
 	struct ws_tls *first = ws_tls_new(c, &peer, put_out, &client); /* takes it, and never gets another */
@@ -385,7 +388,7 @@ static void test_session_of_a_broken_handshake(void)
 {
 	struct ws_tls_sessions *sessions = ws_tls_sessions_new();
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, sessions};
+	const struct ws_tls_peer peer = PEER("host.example", 443, sessions);
 
 	SSL_CTX_set_max_proto_version(s->ssl, TLS1_2_VERSION); /* whose sessions are used again and again */
 	CHECK(!resumes(c, s, &peer));
@@ -422,12 +425,12 @@ static void test_sessions_are_bounded(void)
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
 
 	for (unsigned port = 0; port < 100; port++)
-		CHECK(!resumes(c, s, &(struct ws_tls_peer){"host.example", port, sessions}));
-	CHECK(!resumes(c, s, &(struct ws_tls_peer){"host.example", 36, NULL}));
-	CHECK(!resumes(c, s, &(struct ws_tls_peer){"host.example", 0, sessions})); /* pushes the 36th out */
-	CHECK(!resumes(c, s, &(struct ws_tls_peer){"host.example", 36, sessions}));
+		CHECK(!resumes(c, s, &(struct ws_tls_peer)PEER("host.example", port, sessions)));
+	CHECK(!resumes(c, s, &(struct ws_tls_peer)PEER("host.example", 36, NULL)));
+	CHECK(!resumes(c, s, &(struct ws_tls_peer)PEER("host.example", 0, sessions))); /* pushes the 36th out */
+	CHECK(!resumes(c, s, &(struct ws_tls_peer)PEER("host.example", 36, sessions)));
 	for (unsigned port = 38; port < 100; port++)
-		CHECK(resumes(c, s, &(struct ws_tls_peer){"host.example", port, sessions}));
+		CHECK(resumes(c, s, &(struct ws_tls_peer)PEER("host.example", port, sessions)));
 	ws_tls_context_release(c);
 	ws_tls_context_release(s);
 	ws_tls_sessions_free(sessions);
@@ -454,7 +457,7 @@ static bool make_contexts(void)
 
 static bool connect_once(void)
 {
-	const struct ws_tls_peer peer = {"host.example", 443, shared_sessions};
+	const struct ws_tls_peer peer = PEER("host.example", 443, shared_sessions);
 	bool worked = begin(shared_client, shared_server, &peer) && works();
 
 	if (client.tls != NULL && server.tls != NULL) {
@@ -520,7 +523,7 @@ static void test_handshake_without_memory(void)
 static void test_output_refused(void)
 {
 	struct ws_tls_context *c = new_client(cert), *s = new_server();
-	const struct ws_tls_peer peer = {"host.example", 443, NULL};
+	const struct ws_tls_peer peer = PEER("host.example", 443, NULL);
 
 	for (int when = 0; when < 3; when++) {
 		unit_row("%d", when);

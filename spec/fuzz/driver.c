@@ -150,7 +150,8 @@ int main(int argc, char **argv)
 	char path[512];
 
 	(void)snprintf(last_path, sizeof last_path, "%s.last", argv[0]);
-	(void)snprintf(path, sizeof path, "spec/fuzz/seeds/%.*s", (int)strcspn(name, "_"), name);
+	const char *end = strstr(name, "_fuzz");
+	(void)snprintf(path, sizeof path, "spec/fuzz/seeds/%.*s", end != NULL ? (int)(end - name) : 0, name);
 	load(argc > 2 ? argv[2] : path);
 	if (seed_count == 0) {
 		(void)printf("Bail out! no seeds in %s\n", argc > 2 ? argv[2] : path);

@@ -26,7 +26,7 @@ struct make_box {
 static int make_box(lua_State *L)
 {
 	const struct make_box *m = lua_touserdata(L, 1);
-	ws_box_new(L, &m->server->owner, m->connection, m->head, m->connection->peer);
+	ws_box_new(L, &m->server->owner, m->connection, m->head, m->connection->remote);
 	return 0;
 }
 

@@ -119,7 +119,7 @@ static int make_box(lua_State *L)
 	struct ws_box_client *box = lua_touserdata(L, 1);
 	const struct ws_client *client = box->client;
 	const struct ws_slice head = { client->request, client->request_len };
-	ws_box_new(L, &box->owner, client->connection, head, client->connection->peer);
+	ws_box_new(L, &box->owner, client->connection, head, client->connection->remote);
 	return 0;
 }
 

@@ -122,6 +122,7 @@ struct ws_connection_options ws_option_connection(lua_State *L)
 struct ws_front_options ws_option_front(lua_State *L)
 {
 	return (struct ws_front_options){
+		.proxy_protocol = ws_option_boolean(L, "proxy_protocol"),
 		.max_per_address = (size_t)ws_option_integer(L, "max_connections_per_address"),
 	};
 }

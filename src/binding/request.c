@@ -178,8 +178,13 @@ static const struct field {
 
 static void push_field(lua_State *L, const struct ws_box *box, const char *name)
 {
+	const char *peer = box->bytes + box->head_len;
+	if (!strcmp(name, "remote_address") && box->proxied) {
+		lua_pushstring(L, peer + box->peer_len);
+		return;
+	}
 	if (!strcmp(name, "remote_address") || !strcmp(name, "peer_address")) {
-		lua_pushlstring(L, box->bytes + box->head_len, box->peer_len);
+		lua_pushlstring(L, peer, box->peer_len);
 		return;
 	}
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

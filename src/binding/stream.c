@@ -232,10 +232,11 @@ static int stream_gc(lua_State *L)
 
 static const char *start(struct stream *s, int fd)
 {
+	const struct ws_tls_peer whom = { .host = s->server_name, .port = s->port };
 	const char *why = NULL;
 	if (ws_transport_init(&s->transport, s->ctx->loop, fd, &handler) != 0)
 		why = strerror(errno);
-	else if (s->tls && ws_transport_secure(&s->transport, s->tls, s->server_name, s->port) != 0)
+	else if (s->tls && ws_transport_secure(&s->transport, s->tls, &whom) != 0)
 		why = "out of memory";
 	ws_transport_pause(&s->transport);
 	return why;

@@ -21,16 +21,20 @@ const char *const ws_by_names[] = { "network", "peer", "local" };
 /* ---- the userdata's life */
 
 struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
-                          const char *peer)
+                          const struct ws_remote *remote)
 {
-	size_t peer_len = strlen(peer), size = offsetof(struct ws_box, bytes) + head.len + peer_len;
+	bool proxied = strcmp(remote->peer, remote->client) != 0;
+	size_t peer_len = strlen(remote->peer), client_size = proxied ? strlen(remote->client) + 1 : 0;
+	size_t size = offsetof(struct ws_box, bytes) + head.len + peer_len + client_size;
 	struct ws_box *box = lua_newuserdatauv(L, size, WS_VALUES);
 	*box = (struct ws_box){
 		.owner = owner, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
+		.proxied = proxied,
 		.discard = owner->table && !(owner->has & 1u << WS_SLOT_MESSAGE),
 	};
 	memcpy(box->bytes, head.data, head.len);
-	memcpy(box->bytes + head.len, peer, peer_len);
+	memcpy(box->bytes + head.len, remote->peer, peer_len);
+	memcpy(box->bytes + head.len + peer_len, remote->client, client_size);
 	luaL_setmetatable(L, ws_box_type);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;

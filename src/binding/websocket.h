@@ -48,9 +48,10 @@ struct ws_box {
 	bool ended : 1;                   /* on_close has had its turn: the report is final */
 	bool close_told : 1;              /* an on_close has been called */
 	bool turned_away : 1;             /* authorize closed it: to the callback table it never opened */
+	bool proxied : 1;                 /* a proxy has said whom it speaks for */
 	uint8_t receives;                 /* enum ws_receives, of the receiver */
 	uint8_t peer_len;
-	char bytes[];                     /* the request's head, then the peer's address */
+	char bytes[];                     /* the request's head, the peer's address, and if proxied the client's with a NUL */
 };
 
 /* A message on its way to Lua. */
@@ -87,7 +88,7 @@ struct ws_box *ws_box_check(lua_State *L);
 
 /* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
 struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
-                          const char *peer);
+                          const struct ws_remote *remote);
 
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);

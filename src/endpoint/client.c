@@ -97,7 +97,8 @@ static void ask_server(struct ws_client *client)
 {
 	const struct ws_client_options *options = &client->options;
 	struct ws_transport *t = &client->connection->transport;
-	if (options->tls && ws_transport_secure(t, options->tls, client->tls_host, options->tls_port) != 0)
+	const struct ws_tls_peer server = { .host = client->tls_host, .port = options->tls_port };
+	if (options->tls && ws_transport_secure(t, options->tls, &server) != 0)
 		fail(client, "out of memory");
 	else
 		say(client, (struct ws_slice){ client->request, client->request_len });
@@ -234,6 +235,8 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 static void on_opened(struct ws_connection *c)
 {
 	struct ws_client *client = ws_client_of(c);
+	free(c->remote); /* on_verified has seen it */
+	c->remote = NULL;
 	client->handler->on_open(client);
 }
 

@@ -145,7 +145,7 @@ static void connection_free(struct ws_connection *c)
 	ws_ending_free_reason(c);
 	ws_subscriptions_free(c);
 	ws_transport_free(&c->transport);
-	free(c->peer);
+	free(c->remote);
 	free(c);
 }
 
@@ -181,13 +181,17 @@ static void on_work(struct ws_deferred *work)
 struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer)
 {
 	static const struct ws_transport_handler handler = { on_readable, on_broken, on_written, on_ended };
+	static const struct ws_tls_peer client = { .host = NULL };
 	struct ws_connection *c = calloc(1, sizeof *c);
-	if (!c || !(c->peer = strdup(peer))) {
+	if (!c || !(c->remote = malloc(sizeof *c->remote))) {
 		free(c);
 		close(fd);
 		return NULL;
 	}
+	snprintf(c->remote->peer, sizeof c->remote->peer, "%s", peer);
+	snprintf(c->remote->client, sizeof c->remote->client, "%s", peer);
 	c->endpoint = endpoint;
+	c->preface = endpoint->preface;
 	c->references = 1; /* its own, until the report */
 	c->work.run = on_work;
 	c->mode = WS_SESSION_HOLD;
@@ -195,7 +199,7 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 	ws_session_init(&c->session, endpoint->pool, role, endpoint->options.max_message);
 	ws_timer_init(&c->timer, on_timer);
 	if (ws_transport_init(&c->transport, endpoint->loop, fd, &handler) != 0 ||
-	    (endpoint->tls && ws_transport_secure(&c->transport, endpoint->tls, NULL, 0) != 0)) {
+	    (endpoint->tls && !c->preface && ws_transport_secure(&c->transport, endpoint->tls, &client) != 0)) {
 		connection_free(c);
 		return NULL;
 	}

@@ -6,6 +6,7 @@
 #include "endpoint/heartbeat.h"
 #include "endpoint/prepared.h"
 #include "endpoint/rate.h"
+#include "net/address.h"
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/transport.h"
@@ -76,6 +77,12 @@ struct ws_connection_handler {
 	void (*on_close)(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len);
 };
 
+/* Who is at the other end. Equal texts: no proxy has said otherwise. */
+struct ws_remote {
+	char peer[WS_ADDRESS_SIZE];   /* of the socket */
+	char client[WS_ADDRESS_SIZE]; /* whom it speaks for */
+};
+
 /* What the connections of one loop and one endpoint have in common. */
 struct ws_endpoint {
 	struct ws_loop *loop;
@@ -93,6 +100,7 @@ struct ws_endpoint {
 	struct ws_connection_options options;
 	struct ws_connection_stats stats;
 	struct ws_tls_context *tls; /* a server's, which holds it; NULL: in the clear */
+	bool preface;               /* connections begin with a PROXY header, before TLS */
 };
 
 /* Counted: hold and release. Fields are for reading only, but for user. */
@@ -113,7 +121,7 @@ struct ws_connection {
 	uint64_t opened_at;            /* ms: when the opening handshake was done */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
-	char *peer;                    /* its address as text, until on_request has seen it; owned */
+	struct ws_remote *remote;      /* until the layer above has seen it; owned */
 	char *reason;                  /* what on_close will be told; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
@@ -125,6 +133,7 @@ struct ws_connection {
 	uint8_t writing;               /* kind of the message that is sent in fragments; 0: none */
 	bool fragments_sent : 1;       /* some of it has been queued */
 	bool fragments_compressed : 1;
+	bool preface : 1;              /* the PROXY header has not come yet: nothing can be said */
 	bool deciding : 1;             /* on_request is being answered */
 	bool busy : 1;                 /* a callback waits */
 	bool held : 1;                 /* a message waits for somebody who wants it */

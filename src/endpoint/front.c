@@ -1,4 +1,4 @@
-/* Who a server's client is: the peer of the socket. */
+/* Who a server's client is: the peer of the socket, or whom a proxy says that it speaks for. */
 #include "endpoint/front.h"
 
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "endpoint/server.h"
 #include "error.h"
 #include "net/random.h"
+#include "protocol/proxy_header.h"
 
 enum { CUSTOMER_BYTES = 8 }; /* RFC 6177: of an IPv6 address, those that one customer does not choose */
 
@@ -28,7 +29,7 @@ static int count(struct ws_connection *c)
 {
 	struct ws_front *front = &ws_server_of(c)->front;
 	uint8_t ip[WS_IP_SIZE];
-	if (c->counted || !front->options.max_per_address || !ws_ip_parse_socket(ip, ws_slice_of(c->peer)))
+	if (c->counted || !front->options.max_per_address || !ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
 		return 0;
 	if (!ws_ip_is_4(ip))
 		memset(ip + CUSTOMER_BYTES, 0, sizeof ip - CUSTOMER_BYTES);
@@ -41,7 +42,20 @@ static int count(struct ws_connection *c)
 
 void ws_front_on_accepted(struct ws_connection *c)
 {
+	if (!c->preface)
+		count(c);
+}
+
+long ws_front_preface(struct ws_connection *c, const char *data, size_t len)
+{
+	struct ws_proxy_header header;
+	long used = ws_proxy_header_parse(&header, data, len);
+	if (used < 0)
+		return used;
+	if (header.speaks_for_another)
+		ws_address_ip_text(header.source, header.port, c->remote->client);
 	count(c);
+	return used;
 }
 
 int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal)

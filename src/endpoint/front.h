@@ -10,6 +10,7 @@
 struct ws_connection;
 
 struct ws_front_options {
+	bool proxy_protocol;    /* every connection begins with a PROXY header */
 	size_t max_per_address; /* connections, those that open included; 0: no limit */
 };
 
@@ -24,6 +25,12 @@ void ws_front_clear(struct ws_front *front);
 
 /* Counts it for its address. If that has all it may have, this is said when it asks. */
 void ws_front_on_accepted(struct ws_connection *c);
+
+/*
+ * Looks for the PROXY header, which says whose connection it is. Returns its bytes, WS_AGAIN where it isn't complete, or
+ * WS_ERROR_PROTOCOL: it is none.
+ */
+long ws_front_preface(struct ws_connection *c, const char *data, size_t len);
 
 /* on_head of an endpoint. */
 int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal);

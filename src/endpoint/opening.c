@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "endpoint/connection_private.h"
+#include "endpoint/front.h"
 #include "error.h"
 #include "protocol/handshake.h"
 
@@ -30,6 +31,11 @@ static void end_refused(struct ws_connection *c, unsigned status)
 static void write_refusal(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body,
                           bool head_only)
 {
+	if (c->preface) {
+		c->refused = (uint16_t)status;
+		ws_connection_terminate(c, NULL);
+		return;
+	}
 	char small[1024], *out = small;
 	long size = ws_handshake_refusal(out, sizeof small, status, headers, body);
 	if (size < 0) {
@@ -61,8 +67,28 @@ static long refuse(struct ws_connection *c, const struct ws_refusal *refusal, bo
 	return WS_ERROR_PROTOCOL;
 }
 
+/* What has come behind the header is the beginning of TLS, where that is spoken. */
+static long take_preface(struct ws_connection *c, const char *data, size_t len)
+{
+	static const struct ws_refusal refusal = { 400, "" };
+	long used = ws_front_preface(c, data, len);
+	if (used == WS_AGAIN)
+		return WS_AGAIN;
+	if (used < 0)
+		return refuse(c, &refusal, false);
+	c->preface = false;
+	if (!c->endpoint->tls)
+		return used;
+	const struct ws_tls_peer client = { .first = (const uint8_t *)data + used, .first_len = len - (size_t)used };
+	if (ws_transport_secure(&c->transport, c->endpoint->tls, &client) != 0)
+		ws_ending_out_of_memory(c);
+	return (long)len;
+}
+
 long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 {
+	if (c->preface)
+		return take_preface(c, data, len);
 	struct ws_head head;
 	struct ws_refusal refusal;
 	struct ws_slice key;
@@ -76,8 +102,8 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 		return refuse(c, &refusal, ws_slice_is(head.method, "HEAD"));
 	c->deciding = true;
 	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
-	free(c->peer);
-	c->peer = NULL;
+	free(c->remote);
+	c->remote = NULL;
 	return used;
 }
 

@@ -10,15 +10,16 @@
 enum { WS_LINGER_MS = 2000 };
 
 /*
- * Looks at what has come. Returns the bytes of a valid request's head (on_request has then been called, and the
- * connection may be open, refused or still deciding), WS_AGAIN where it isn't complete, or WS_ERROR_PROTOCOL: refused.
+ * Looks at what has come. Returns the bytes of a PROXY header, or of a valid request's head (on_request has then been
+ * called, and the connection may be open, refused or still deciding), WS_AGAIN where it isn't complete, or
+ * WS_ERROR_PROTOCOL: refused.
  */
 long ws_opening_input(struct ws_connection *c, const char *data, size_t len);
 
 /* The deadline has passed: 408, or the end of who was refused and does not leave. */
 void ws_opening_late(struct ws_connection *c);
 
-/* Writes a refusal and begins the lingering close. */
+/* Writes a refusal and begins the lingering close; before the PROXY header has come, drops it. */
 void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
 
 /* Writes the 101. 0 or WS_ERROR_MEMORY. */

@@ -239,6 +239,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 		.on_opened = on_opened,
 		.on_finished = on_finished,
 		.options = *options,
+		.preface = front->proxy_protocol,
 	};
 	server->max_connections = max_connections;
 	server->listener = listener;

@@ -3,7 +3,6 @@
 
 #include <netdb.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,4 +56,11 @@ void ws_address_text(const union ws_address *address, socklen_t len, char text[s
 		strcpy(host, "?");
 	const char *format = a.any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u";
 	snprintf(text, WS_ADDRESS_SIZE, format, host, ws_address_port(&a));
+}
+
+void ws_address_ip_text(const uint8_t ip[static 16], unsigned port, char text[static WS_ADDRESS_SIZE])
+{
+	union ws_address address = {.ip6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)}};
+	memcpy(&address.ip6.sin6_addr, ip, sizeof address.ip6.sin6_addr);
+	ws_address_text(&address, sizeof address.ip6, text);
 }

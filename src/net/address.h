@@ -3,6 +3,7 @@
 #define WS_NET_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -30,6 +31,9 @@ socklen_t ws_address_len(const union ws_address *address);
 
 /* len: as the system told it. An IPv4 address mapped into IPv6 is shown as what it is. */
 void ws_address_text(const union ws_address *address, socklen_t len, char text[static WS_ADDRESS_SIZE]);
+
+/* The same of an address in memory, IPv4 mapped into IPv6. */
+void ws_address_ip_text(const uint8_t ip[static 16], unsigned port, char text[static WS_ADDRESS_SIZE]);
 
 #pragma GCC visibility pop
 

@@ -142,6 +142,18 @@ static void resume(struct ws_tls *tls, const struct ws_tls_peer *peer)
 	ERR_clear_error();
 }
 
+/* A flight of a client's is no more than the beginning: nothing comes of it but our answer, or a failure. */
+static void take_first(struct ws_tls *tls, const struct ws_tls_peer *peer)
+{
+	if (!peer || peer->first_len == 0)
+		return;
+	tls->in = peer->first;
+	tls->in_len = peer->first_len;
+	int result = SSL_do_handshake(tls->ssl);
+	if (result != 1 && SSL_get_error(tls->ssl, result) != SSL_ERROR_WANT_READ)
+		fail(tls);
+}
+
 static bool start(struct ws_tls *tls, const struct ws_tls_peer *peer)
 {
 	BIO *bio = BIO_new(tls->context->bio);
@@ -152,6 +164,7 @@ static bool start(struct ws_tls *tls, const struct ws_tls_peer *peer)
 	SSL_set_bio(tls->ssl, bio, bio);
 	if (tls->context->server) {
 		SSL_set_accept_state(tls->ssl);
+		take_first(tls, peer);
 		return true;
 	}
 	SSL_set_connect_state(tls->ssl);

@@ -50,11 +50,13 @@ struct ws_tls_sessions *ws_tls_sessions_new(void);
 /* NULL is allowed. */
 void ws_tls_sessions_free(struct ws_tls_sessions *sessions);
 
-/* Whom a client talks to. */
+/* Whom a client talks to; or what a server has received of TLS before it began. */
 struct ws_tls_peer {
 	const char *host;                 /* a name or a numeric address, which its certificate must have */
 	unsigned port;
 	struct ws_tls_sessions *sessions; /* outlives the connection; NULL: nothing is resumed */
+	const uint8_t *first;             /* used up at once */
+	size_t first_len;
 };
 
 struct ws_tls;
@@ -62,7 +64,7 @@ struct ws_tls;
 /* Takes the bytes that are to go out, all of them; false: out of memory. */
 typedef bool ws_tls_output(void *arg, const void *data, size_t len);
 
-/* peer: of a client; a server's is not looked at. NULL: out of memory. */
+/* peer: NULL for a server that has received nothing yet. NULL: out of memory. Wrong first bytes: ws_tls_closed. */
 struct ws_tls *ws_tls_new(struct ws_tls_context *context, const struct ws_tls_peer *peer, ws_tls_output *output,
                           void *arg);
 

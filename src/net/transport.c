@@ -471,10 +471,12 @@ static bool secure_output(void *arg, const void *data, size_t len)
 	return t->write_failed || ws_output_append(&t->out, t->loop, &part, 1, 0) == 0;
 }
 
-int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host, unsigned port)
+int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const struct ws_tls_peer *peer)
 {
-	const struct ws_tls_peer peer = {host, port, host != NULL ? ws_loop_tls_sessions(t->loop) : NULL};
-	t->tls = ws_tls_new(context, &peer, secure_output, t);
+	struct ws_tls_peer whom = *peer;
+	whom.sessions = peer->host != NULL ? ws_loop_tls_sessions(t->loop) : NULL;
+	t->tls = ws_tls_new(context, &whom, secure_output, t);
+	t->read_again = end_pending(t);
 	transport_settle(t);
 	return t->tls != NULL ? 0 : WS_ERROR_MEMORY;
 }

@@ -60,10 +60,10 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
                       const struct ws_transport_handler *handler);
 
 /*
- * From now on all bytes go through TLS; to be called where nothing that was read is left to be used. host, port: whom a
- * client talks to; NULL on a server. 0 or WS_ERROR_MEMORY.
+ * From now on all bytes go through TLS; to be called where nothing that was read is left to be used, but for the peer's
+ * first bytes of TLS. peer->sessions is not looked at. 0 or WS_ERROR_MEMORY.
  */
-int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const char *host, unsigned port);
+int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, const struct ws_tls_peer *peer);
 
 /* What went wrong, in the system's or TLS's words; NULL: nothing. */
 const char *ws_transport_error(const struct ws_transport *t);
