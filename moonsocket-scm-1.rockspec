@@ -112,6 +112,7 @@ build = {
         "src/protocol/code.c",
         "src/protocol/deflate.c",
         "src/protocol/extension.c",
+        "src/protocol/forwarded.c",
         "src/protocol/frame.c",
         "src/protocol/handshake.c",
         "src/protocol/handshake_client.c",

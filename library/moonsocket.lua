@@ -306,13 +306,18 @@ function moonsocket.is_unexpected(code, ...) end
 ---
 ---(default 0: no limit) Connections of one address, from TCP on: those whose handshake is under way count, too. Further
 ---ones are refused with 429. An IPv6 address stands for its /64, as one customer has all of that; a Unix socket has
----no address, and no limit.
+---no address, and no limit. Behind a proxy that is known (proxy_protocol, trusted_proxies) the client's address counts.
 ---@field max_connections_per_address? integer
 ---
 ---(default false) Every connection begins with a header of the PROXY protocol (version 1 or 2), before TLS, which says
 ---whom the proxy in front of the server speaks for. What begins with anything else is dropped. Whoever can connect can
 ---say anything there: nobody but the proxy may reach the address. docs/proxies.md says more.
 ---@field proxy_protocol? boolean
+---
+---(default none) Proxies in front of the server whose X-Forwarded-For is believed: addresses, networks ("10.0.0.0/8"),
+---"unix" for those that come over a Unix socket. The header is read from the right to the first address that is not
+---among them: request.remote_address. docs/proxies.md says more.
+---@field trusted_proxies? string[]
 ---
 ---(default 511) Connections that the system keeps until they are accepted.
 ---@field backlog? integer
@@ -653,7 +658,8 @@ function WebSocket:on_error(fn) end
 ---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
 ---@field cookies table<string, string> values as they came, without quotes around them
 ---@field params table<string, string> always empty: there are no routes yet
----@field remote_address string the client's, "127.0.0.1:40000", "[::1]:40000" or "unix:", as far as it is known
+---@field remote_address string the client's, as far as it is known: "127.0.0.1:40000", "[::1]:40000" or "unix:"; as a
+---trusted proxy has said it without a port, "192.0.2.1" or "2001:db8::1"
 ---@field peer_address string the socket's, which may be a proxy's; the same where no proxy is known of
 
 -- ---- a client that comes back

@@ -7,6 +7,7 @@ local core = require "moonsocket.core"
 local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
 local headers = require "moonsocket.headers"
+local ip = require "moonsocket.ip"
 require "moonsocket.json"
 local log = require "moonsocket.log"
 local metrics = require "moonsocket.metrics"
@@ -54,6 +55,16 @@ local function handlers_of(handler, level)
   return list, true
 end
 
+-- What the option trusted_proxies lists, for the core: networks, one after the other, and whether "unix" is among them.
+local function networks_of(proxies)
+  local networks, unix = {}, false
+  for _, entry in ipairs(proxies) do
+    unix = unix or entry == "unix"
+    networks[#networks + 1] = ip.network(entry)
+  end
+  return table.concat(networks), unix
+end
+
 --- Starts a server.
 -- @param where a port number, "host:port", "[::1]:port", "unix:/path" or "fd:3"
 -- @param handler function(ws, request), or a table of callbacks
@@ -67,6 +78,7 @@ function moonsocket.serve(where, handler, given)
   config.handlers, config.table = handlers_of(handler, 3)
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
+  config.trusted_networks, config.trust_unix = networks_of(config.trusted_proxies or {})
   config.log = log.writer(config.log)
   config.metrics = metrics.text
   if config.tls then

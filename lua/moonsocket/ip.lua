@@ -2,6 +2,8 @@
 
 local ip = {}
 
+local MAPPED = ("\0"):rep(10) .. "\xFF\xFF" -- RFC 4291 section 2.5.5.2
+
 -- A leading zero means octal to some and nothing to others.
 local function ipv4(text)
   local numbers = { text:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$" }
@@ -41,6 +43,24 @@ end
 
 --- The bytes of an address, 4 or 16 of them; nil where the text is none.
 function ip.parse(text) return ipv4(text) or ipv6(text) end
+
+--- A network, "10.0.0.0/8" or a single address, as the core has it: the bytes of an IPv6 address, into which IPv4 is
+-- mapped, and how many bits count.
+-- @return 17 bytes; or nil and what is wrong
+function ip.network(text)
+  local address, size = text:match "^(.*)/(%d+)$"
+  local bytes = ip.parse(address or text)
+  local most = bytes and 8 * #bytes
+  local bits = math.tointeger(tonumber(size or most))
+  if not bytes or not bits or bits > most then
+    return nil, ("an address or a network such as '10.0.0.0/8' expected, got '%s'"):format(text)
+  end
+  local rest = (bytes .. "\0"):byte(bits // 8 + 1) & 0xFF >> bits % 8
+  if rest ~= 0 or bytes:find("[^\0]", bits // 8 + 2) then
+    return nil, ("'%s' has bits behind the first %d: a network is written with its first address"):format(text, bits)
+  end
+  return #bytes == 4 and MAPPED .. bytes .. string.char(bits + 96) or bytes .. string.char(bits)
+end
 
 --- Whether two addresses have the same first bits, which are no more than an address has.
 function ip.share(bits, a, b)

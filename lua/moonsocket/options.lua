@@ -1,6 +1,7 @@
 -- Options: one row each. library/moonsocket.lua documents them for users.
 
 local headers = require "moonsocket.headers"
+local ip = require "moonsocket.ip"
 local proxy = require "moonsocket.proxy"
 
 local options = {}
@@ -74,6 +75,15 @@ local function origins(value)
   if value == "*" or type(value) == "function" then return nil end
   if type(value) == "table" then return list_of_strings(value) end
   return '"*", a list of origins or a function expected, got ' .. tostring(value)
+end
+
+local function proxies(value)
+  local wrong = list_of_strings(value)
+  if wrong then return wrong end
+  for _, entry in ipairs(value) do
+    local network, why = ip.network(entry)
+    if entry ~= "unix" and not network then return why end
+  end
 end
 
 local function log_target(value)
@@ -256,6 +266,7 @@ options.server = extend(connection, {
   backlog = { 511, count(1) },
   reuse_port = { false, boolean },
   proxy_protocol = { false, boolean },
+  trusted_proxies = { nil, proxies },
   origins = { nil, origins },
   authorize = { nil, callable },
   log = { false, log_target },

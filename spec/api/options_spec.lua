@@ -27,6 +27,7 @@ local OPTIONS = {
   authorize = { { print }, { "print", {}, 1, true }, "a function expected" },
   origins = { { "*", { "https://a.example" }, print }, { "https://a.example", 1, true }, '"*", a list of origins or' },
   subprotocols = { { { "chat" }, { "a", "b.c" } }, { "chat", 1, print }, "a list of strings expected" },
+  trusted_proxies = { { { "127.0.0.1" }, { "unix", "::/0" } }, { "127.0.0.1", 1, true }, "a list of strings expected" },
   backlog = { { 1, 128 }, { 0, -1, 0.5, "1", {} }, "an integer of 1 or more expected" },
   max_connections = { { 0, 1 }, { -1, 0.5, "1" }, "an integer of 0 or more expected" },
   max_connections_per_address = { { 0, 1 }, { -1, 0.5, "1" }, "an integer of 0 or more expected" },

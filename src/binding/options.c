@@ -121,8 +121,11 @@ struct ws_connection_options ws_option_connection(lua_State *L)
 
 struct ws_front_options ws_option_front(lua_State *L)
 {
+	struct ws_slice networks = ws_option_slice(L, "trusted_networks");
 	return (struct ws_front_options){
 		.proxy_protocol = ws_option_boolean(L, "proxy_protocol"),
+		.trust_unix = ws_option_boolean(L, "trust_unix"),
+		.trusted = { (uint8_t *)networks.data, networks.len / WS_NETWORK_SIZE },
 		.max_per_address = (size_t)ws_option_integer(L, "max_connections_per_address"),
 	};
 }

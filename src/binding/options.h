@@ -27,6 +27,8 @@ uint32_t ws_option_ms(lua_State *L, const char *name);
 int ws_option_function(lua_State *L, const char *name);
 
 struct ws_connection_options ws_option_connection(lua_State *L);
+
+/* Its networks live as long as the table does. */
 struct ws_front_options ws_option_front(lua_State *L);
 
 /* handlers and table. May raise. */

@@ -1,6 +1,7 @@
-/* Who a server's client is: the peer of the socket, or whom a proxy says that it speaks for. */
+/* Who a server's client is: the peer of the socket, or whom proxies say that they speak for. */
 #include "endpoint/front.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "endpoint/server.h"
@@ -10,26 +11,48 @@
 
 enum { CUSTOMER_BYTES = 8 }; /* RFC 6177: of an IPv6 address, those that one customer does not choose */
 
-void ws_front_init(struct ws_front *front, struct ws_loop *loop, const struct ws_front_options *options)
+int ws_front_init(struct ws_front *front, struct ws_loop *loop, const struct ws_front_options *options)
 {
+	struct ws_networks *trusted = &front->options.trusted;
 	*front = (struct ws_front){ .options = *options };
 	ws_random_fill(loop, &front->counts.seed, sizeof front->counts.seed);
+	if (trusted->count == 0)
+		return 0;
+	trusted->rows = malloc(trusted->count * WS_NETWORK_SIZE);
+	if (!trusted->rows)
+		return WS_ERROR_MEMORY;
+	memcpy(trusted->rows, options->trusted.rows, trusted->count * WS_NETWORK_SIZE);
+	return 0;
 }
 
 void ws_front_clear(struct ws_front *front)
 {
 	ws_address_counts_clear(&front->counts);
+	if (front->options.trusted.count)
+		free(front->options.trusted.rows);
+}
+
+/* Whether what it says of its client is to be believed. */
+static bool is_trusted(const struct ws_connection *c)
+{
+	const struct ws_front_options *options = &ws_server_of(c)->front.options;
+	uint8_t ip[WS_IP_SIZE];
+	if (ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
+		return ws_networks_have(&options->trusted, ip);
+	return options->trust_unix && !strncmp(c->remote->client, "unix:", strlen("unix:"));
 }
 
 /*
- * An IPv6 address stands for its /64, which is what one customer of a provider has; a Unix socket has no address. Once:
- * who is counted already is welcome.
+ * An IPv6 address stands for its /64, which is what one customer of a provider has; a Unix socket has no address, and a
+ * trusted proxy brings many clients. Once: who is counted already is welcome.
  */
 static int count(struct ws_connection *c)
 {
 	struct ws_front *front = &ws_server_of(c)->front;
 	uint8_t ip[WS_IP_SIZE];
-	if (c->counted || !front->options.max_per_address || !ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
+	if (c->counted || !front->options.max_per_address || is_trusted(c))
+		return 0;
+	if (!ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
 		return 0;
 	if (!ws_ip_is_4(ip))
 		memset(ip + CUSTOMER_BYTES, 0, sizeof ip - CUSTOMER_BYTES);
@@ -60,7 +83,9 @@ long ws_front_preface(struct ws_connection *c, const char *data, size_t len)
 
 int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal)
 {
-	(void)head;
+	uint8_t ip[WS_IP_SIZE];
+	if (is_trusted(c) && ws_forwarded_client(ip, head, &ws_server_of(c)->front.options.trusted))
+		ws_address_host_text(ip, c->remote->client);
 	int e = count(c);
 	if (e == WS_ERROR_OVERFLOW)
 		*refusal = (struct ws_refusal){ 429, "this address has all the connections it may have" };

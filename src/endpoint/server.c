@@ -225,7 +225,8 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
                                 size_t max_connections)
 {
 	struct ws_server *server = calloc(1, sizeof *server);
-	if (!server) {
+	if (!server || ws_front_init(&server->front, loop, front) != 0) {
+		free(server);
 		ws_listener_free(listener);
 		return NULL;
 	}
@@ -244,7 +245,6 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	server->max_connections = max_connections;
 	server->listener = listener;
 	server->work.run = on_work;
-	ws_front_init(&server->front, loop, front);
 	ws_topics_init(&server->topics, loop);
 	ws_timer_init(&server->timer, on_tick);
 	ws_listener_start(listener, on_accepted, server);

@@ -1,7 +1,9 @@
 /* Addresses of sockets: what depends on their family. */
 #include "net/address.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,9 +60,23 @@ void ws_address_text(const union ws_address *address, socklen_t len, char text[s
 	snprintf(text, WS_ADDRESS_SIZE, format, host, ws_address_port(&a));
 }
 
-void ws_address_ip_text(const uint8_t ip[static 16], unsigned port, char text[static WS_ADDRESS_SIZE])
+static union ws_address address_of_ip(const uint8_t *ip, unsigned port)
 {
 	union ws_address address = {.ip6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)}};
 	memcpy(&address.ip6.sin6_addr, ip, sizeof address.ip6.sin6_addr);
-	ws_address_text(&address, sizeof address.ip6, text);
+	return address_unmap(&address);
+}
+
+void ws_address_ip_text(const uint8_t ip[static 16], unsigned port, char text[static WS_ADDRESS_SIZE])
+{
+	const union ws_address address = address_of_ip(ip, port);
+	ws_address_text(&address, ws_address_len(&address), text);
+}
+
+void ws_address_host_text(const uint8_t ip[static 16], char text[static WS_ADDRESS_SIZE])
+{
+	const union ws_address address = address_of_ip(ip, 0);
+	const bool is_4 = address.any.sa_family == AF_INET;
+	inet_ntop(address.any.sa_family, is_4 ? (const void *)&address.ip4.sin_addr : &address.ip6.sin6_addr, text,
+	          WS_ADDRESS_SIZE);
 }

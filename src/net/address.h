@@ -32,8 +32,9 @@ socklen_t ws_address_len(const union ws_address *address);
 /* len: as the system told it. An IPv4 address mapped into IPv6 is shown as what it is. */
 void ws_address_text(const union ws_address *address, socklen_t len, char text[static WS_ADDRESS_SIZE]);
 
-/* The same of an address in memory, IPv4 mapped into IPv6. */
+/* The same of an address in memory, IPv4 mapped into IPv6; and without a port: "127.0.0.1", "::1". */
 void ws_address_ip_text(const uint8_t ip[static 16], unsigned port, char text[static WS_ADDRESS_SIZE]);
+void ws_address_host_text(const uint8_t ip[static 16], char text[static WS_ADDRESS_SIZE]);
 
 #pragma GCC visibility pop
 
