@@ -63,6 +63,7 @@ build = {
         "src/binding/events.c",
         "src/binding/fields.c",
         "src/binding/handlers.c",
+        "src/binding/log.c",
         "src/binding/module.c",
         "src/binding/options.c",
         "src/binding/owner.c",

@@ -1,6 +1,6 @@
 -- The option log: a line of JSON for every connection that has ended.
 
-local codes = require "moonsocket.core".codes
+local core = require "moonsocket.core"
 
 local log = {}
 
@@ -44,7 +44,7 @@ function log.line(ws, code, reason, info, ms, time)
     { "remote_address", json(request.remote_address) },
     { "path", json(request.path) },
     { "code", json(code) },
-    { "name", json(codes[code]) },
+    { "name", json(core.codes[code]) },
     { "reason", json(reason) },
     { "clean", json(info.clean) },
     { "by", json(info.by) },
@@ -60,8 +60,7 @@ end
 -- One write for a line, lest those of several processes mix.
 local function file_writer(file)
   return function(line)
-    local ok, wrong = file:write(line .. "\n")
-    if ok then ok, wrong = file:flush() end
+    local ok, wrong = core.write_log(file, line .. "\n")
     if not ok then error("the log cannot be written: " .. wrong, 0) end
   end
 end

@@ -168,12 +168,33 @@ describe("the log", function()
     end, "-e", text)
   end)
 
+  it("goes to a pipe, whose reader may leave: the program goes on without it", function()
+    local text = [[
+      local moonsocket = require "moonsocket"
+      local pipe, why = assert(io.popen("exec head -n 1 >&2", "w")), nil
+      local server = assert(moonsocket.serve("127.0.0.1:0", function() end, { log = pipe }))
+      server:on_error(function(message) why = message end)
+      repeat
+        assert(moonsocket.connect(server.url)):wait_closed()
+        moonsocket.sleep(0)
+      until why
+      print(why)
+      server:shutdown()
+      print "done"]]
+    program.run(function(p)
+      assert.equal(1000, cjson.decode(p:await "^({.*})$").code)
+      assert.equal("Broken pipe", p:await "^the log cannot be written: (.*)$")
+      p:await "^done$"
+      assert.equal(0, p:finish())
+    end, "-e", text)
+  end)
+
   -- A target that fails, and what the server's on_error is told of it.
   local failing = {
     ["a function that raises"] = { function() return function() error("no room", 0) end end, "^no room$" },
     ["a full disk"] = { function() return assert(io.open("/dev/full", "w")) end,
       "^the log cannot be written: No space left on device$" },
-    ["a file that has been closed"] = { function() return assert(io.tmpfile()) end, "closed file" },
+    ["a file that has been closed"] = { function() return assert(io.tmpfile()) end, "the file is closed" },
   }
   for what, case in pairs(failing) do
     it(("that is %s hurts no connection"):format(what), function()

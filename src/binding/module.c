@@ -8,6 +8,7 @@
 #include "binding/call.h"
 #include "binding/cancellation.h"
 #include "binding/client.h"
+#include "binding/log.h"
 #include "binding/prepared.h"
 #include "binding/reader.h"
 #include "binding/request.h"
@@ -145,6 +146,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "cancellation", ws_module_cancellation },
 		{ "discard", ws_module_discard },
 		{ "extend", ws_module_extend },
+		{ "write_log", ws_log_write },
 		{ "tls", ws_module_tls },
 		{ "stream", ws_module_stream },
 		{ "prepare", ws_module_prepare },
