@@ -771,7 +771,10 @@ function Server:on_error(fn) end
 ---@field code? integer (default 1001)
 ---@field reason? string (default "") at most 123 bytes of UTF-8
 ---@field drain? number (default 10) seconds, from the end of the spread, until those that are left are terminated
----@field spread? number (default 0) seconds over which the Close frames are spread, lest all come back at once
+---
+---(default 0) Seconds over which the Close frames are spread, lest all come back at once. Who was in the opening
+---handshake when it began, or waited to be accepted, still opens meanwhile; then, and without it, that is a 503.
+---@field spread? number
 
 ---@class moonsocket.Stats
 ---@field opened integer connections that have opened

@@ -2,6 +2,7 @@
 local moonsocket = require "moonsocket"
 local core = require "moonsocket.core"
 local peer = require "spec.support.peer"
+local program = require "spec.support.program"
 local raw = require "raw"
 local scene = require "spec.support.scene"
 
@@ -245,6 +246,35 @@ describe("a Unix socket", function()
   end)
 end)
 
+describe("the end of a server", function()
+  local path = os.tmpname()
+  os.remove(path)
+  for family, address in pairs { TCP = "127.0.0.1:0", Unix = "unix:" .. path } do
+    it("resets nobody who waits to be accepted, " .. family, function()
+      scene.play({ address = address }, function(s)
+        local waiting = {}
+        for i = 1, 3 do waiting[i] = s:connect() end -- the loop does not run meanwhile
+        assert.same({ 0, 0 }, { s.server:shutdown() })
+        for _, p in ipairs(waiting) do assert.equal(503, p:read_response().status) end
+      end)
+    end)
+  end
+
+  it("serves those who waited to be accepted while it spreads the Close frames", function()
+    scene.play({}, function(s)
+      local p = s:connect()
+      moonsocket.go(function() s.server:shutdown { code = 1012, spread = 0.2 } end)
+      p:send(peer.request() .. peer.text "hello")
+      assert.matches("^HTTP/1%.1 101 ", p:read_head())
+      local frames = {}
+      for i = 1, 2 do frames[i] = peer.describe(p:read_frame()) end
+      assert.same({ "text hello", "close 1012" }, frames)
+      p:send(peer.close(1012))
+      assert.is_true(s:outcome(p).clean)
+    end)
+  end)
+end)
+
 describe("an inherited descriptor", function()
   it("is listened on, and closed at the end", function()
     local fd, port = raw.listen()
@@ -286,6 +316,19 @@ describe("an inherited descriptor", function()
     raw.close(output)
     assert.same({ "text who is there?", "close 1001", 0, ("port %d\n"):format(port) },
       { echo, close, raw.reap(pid), table.concat(said) })
+  end)
+
+  it("leaves those who wait to be accepted to whoever shares it", function()
+    local listening, port = raw.listen()
+    program.run_command(function()
+      local server = assert(moonsocket.serve("fd:" .. listening, scene.echo))
+      local p = peer.connect { port = port }
+      p:send(peer.request())
+      assert.same({ 0, 0 }, { server:shutdown() })
+      local bytes, wrong = raw.receive(p.fd, 1)
+      p:drop()
+      assert.same({ nil, "wait" }, { bytes, wrong })
+    end, { "sleep", "60" }, listening)
   end)
 
   it("must be a listening socket, and is otherwise left alone", function()

@@ -59,8 +59,9 @@ end
 
 --- Runs a program: play(program) is called while it runs. One that play leaves running is killed.
 -- @param arguments the program and its arguments
-function program.run_command(play, arguments)
-  local pid, fd = raw.spawn(arguments)
+-- @param inherited a descriptor that it has as its descriptor 3, or nil
+function program.run_command(play, arguments, inherited)
+  local pid, fd = raw.spawn(arguments, inherited)
   assert(pid, fd)
   local self = setmetatable({ pid = pid, fd = fd, input = "", lines = {} }, program)
   local ok, wrong = xpcall(play, function(message)

@@ -122,21 +122,26 @@ static void close_one(struct ws_server *server, struct ws_connection *c)
 		ws_connection_close(c, server->shutdown.code, server->shutdown.reason, server->shutdown.reason_len);
 }
 
+static bool spreading(const struct ws_server *server)
+{
+	return now(server) < server->shutdown_at + server->shutdown.spread_ms;
+}
+
 /* How many should have been told by now. */
 static size_t share(const struct ws_server *server)
 {
 	uint64_t past = now(server) - server->shutdown_at;
-	if (past >= server->shutdown.spread_ms)
-		return server->to_close;
-	return (size_t)(server->to_close * past / server->shutdown.spread_ms);
+	return spreading(server) ? (size_t)(server->to_close * past / server->shutdown.spread_ms) : server->to_close;
 }
 
+/* Who has come before the shutdown, and is not open yet, has until the end of the spread for it. */
 static void tell_share(struct ws_server *server)
 {
-	bool all = now(server) - server->shutdown_at >= server->shutdown.spread_ms;
+	bool all = !spreading(server);
 	size_t due = share(server);
 	for (struct ws_connection *c = server->first; c && (all || server->told < due); c = c->next) {
-		if (ws_connection_state(c) <= WS_OPEN && !c->refused) {
+		enum ws_state state = ws_connection_state(c);
+		if (state == WS_OPEN || (all && state == WS_CONNECTING && !c->refused)) {
 			close_one(server, c);
 			server->told++;
 		}
@@ -161,9 +166,9 @@ static void on_tick(struct ws_timer *timer)
 		abort_all(server);
 		return;
 	}
-	bool spreading = now(server) < server->shutdown_at + server->shutdown.spread_ms;
 	uint64_t tick = now(server) + SPREAD_TICK_MS;
-	ws_timer_start(server->endpoint.loop, timer, spreading && tick < server->abort_at ? tick : server->abort_at);
+	bool soon = spreading(server) && tick < server->abort_at;
+	ws_timer_start(server->endpoint.loop, timer, soon ? tick : server->abort_at);
 }
 
 /* No connection is left. Those who wait in their on_close, or clean up after a plain loop, have some time yet. */
@@ -197,8 +202,9 @@ void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdow
 			server->shutdown.reason_len = 0;
 		server->shutdown_at = now(server);
 		server->abort_at = ws_loop_after(shutdown->spread_ms + shutdown->drain_ms);
-		server->to_close = server->opening + server->open;
+		ws_listener_empty(server->listener);
 		stop_accepting(server);
+		server->to_close = server->opening + server->open;
 		if (!server->first)
 			last_over(server);
 	}
@@ -253,7 +259,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 
 const char *ws_server_full(const struct ws_server *server)
 {
-	if (server->shutting)
+	if (server->shutting && !spreading(server))
 		return shutting;
 	bool full = server->max_connections && server->open >= server->max_connections;
 	return full ? "the server has all the connections it may have" : NULL;

@@ -35,6 +35,7 @@ struct ws_listener {
 	struct ws_listener_options options;
 	ws_listener_accepted *accepted;
 	void *arg;
+	bool inherited;
 	bool accepting; /* listener_ready is running: it frees a listener that was closed meanwhile */
 	int fd;         /* -1: closed */
 	sa_family_t family;
@@ -73,30 +74,44 @@ static void listener_hand_over(struct ws_listener *listener, int fd, union ws_ad
 	listener->accepted(listener->arg, fd, text);
 }
 
+/* Takes one connection of those that wait, if it still lives. false: none is there, or errno says why none can be taken. */
+static bool listener_accept(struct ws_listener *listener)
+{
+	union ws_address peer;
+	socklen_t len = sizeof peer;
+	int fd = accept4(listener->fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return errno == EINTR || errno == ECONNABORTED;
+	listener_hand_over(listener, fd, &peer, len);
+	return true;
+}
+
 static void listener_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct ws_listener *listener = arg;
+	(void)fd;
 	(void)what;
 	listener->accepting = true;
 	for (int i = 0; i < ACCEPTS_PER_EVENT && listener->fd >= 0; i++) {
-		union ws_address peer;
-		socklen_t len = sizeof peer;
-		int accepted = accept4(fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (accepted >= 0) {
-			listener_hand_over(listener, accepted, &peer, len);
+		if (listener_accept(listener))
 			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK) {
+			event_del(&listener->event);
+			ws_timer_start(listener->loop, &listener->rest, ws_loop_now(listener->loop) + REST_MS);
 		}
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
-			break;
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		event_del(&listener->event);
-		ws_timer_start(listener->loop, &listener->rest, ws_loop_now(listener->loop) + REST_MS);
 		break;
 	}
 	listener->accepting = false;
 	if (listener->fd < 0)
 		free(listener);
+}
+
+void ws_listener_empty(struct ws_listener *listener)
+{
+	if (listener->inherited)
+		return;
+	for (int i = 0; i <= listener->options.backlog && listener_accept(listener); i++)
+		;
 }
 
 /* Takes the listening socket over, whatever comes of it. Failing, it leaves errno alone. */
@@ -306,7 +321,10 @@ int ws_listener_inherit(struct ws_listener **out, struct ws_loop *loop, int fd,
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return WS_ERROR_SYSTEM;
-	return listener_new(out, loop, fd, options);
+	int result = listener_new(out, loop, fd, options);
+	if (result == 0)
+		(*out)->inherited = true;
+	return result;
 }
 
 void ws_listener_start(struct ws_listener *listener, ws_listener_accepted *accepted, void *arg)

@@ -46,6 +46,12 @@ void ws_listener_start(struct ws_listener *listener, ws_listener_accepted *accep
 const char *ws_listener_address(const struct ws_listener *listener);
 unsigned ws_listener_port(const struct ws_listener *listener); /* 0: not TCP */
 
+/*
+ * Accepts those that wait by now: closing it would reset them. Not where the socket was inherited: whoever else has it
+ * takes them.
+ */
+void ws_listener_empty(struct ws_listener *listener);
+
 /* Closes it and lets the loop go; allowed from within accepted. NULL is allowed. */
 void ws_listener_free(struct ws_listener *listener);
 
