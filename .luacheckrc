@@ -6,4 +6,5 @@ exclude_files = { "build", "lua_modules" }
 files["*.rockspec"] = { std = "+rockspec", ignore = { "131" } }
 files["spec/**/*_spec.lua"] = { std = "+busted" }
 files["spec/interop/*.lua"] = { std = "+busted" }
+files["spec/deployment/*.lua"] = { std = "+busted" }
 files["examples/**/*_spec.lua"] = { std = "+busted" }

@@ -34,7 +34,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
 endif
 
-.PHONY: build help demo demo-server test test-core closing fuzz conformance interop chaos streaming valgrind sanitize warnings bench rock clean
+.PHONY: build help demo demo-server test test-core closing fuzz conformance interop deployment chaos streaming valgrind sanitize warnings bench rock clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -65,6 +65,9 @@ conformance: build need-conformance ## Autobahn's cases, for a server and for a 
 
 interop: build build/spec/raw.so need-test need-interop ## against python's websockets and Node's ws, in both roles, and through real proxies
 	@tools/interop.sh
+
+deployment: build build/spec/raw.so build/spec/secure.so need-test need-deployment ## the files of examples/deployment, with real proxies
+	@tools/specs.sh $(or $(ARGS),$(wildcard spec/deployment/*.lua))
 
 chaos: build need-test ## 5,000 random short connections, in both roles, over TCP and TLS; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -97,7 +100,7 @@ need-%:
 
 # One after the other: package managers do not share.
 need-demo need-test need-conformance need-warnings need-bench need-fuzz: | need-build
-need-interop: | need-test
+need-interop need-deployment: | need-test
 need-valgrind: | need-test
 
 $(TREE)/.installed: $(ROCKSPEC) $(SOURCES) $(HEADERS) $(MODULES) | need-build

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
-#   tools/bootstrap.sh SET...      sets: build demo test conformance interop valgrind bench warnings fuzz
+#   tools/bootstrap.sh SET...      sets: build demo test conformance interop deployment valgrind bench warnings fuzz
 set -eu
 
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
@@ -30,6 +30,8 @@ table() {
 	interop     run:npm               npm           npm            npm            npm            -
 	interop     run:tinyproxy         tinyproxy-bin tinyproxy      tinyproxy      tinyproxy      tinyproxy
 	interop     run:microsocks        microsocks    -              microsocks     -              microsocks
+	deployment  run:nginx             nginx         nginx          nginx          nginx          nginx
+	deployment  run:haproxy           haproxy       haproxy        haproxy        haproxy        haproxy
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python

@@ -18,6 +18,4 @@ fi
 # a module is looked for beside the file that imports it
 cp spec/interop/node_peer.mjs "$folder/node/"
 PYTHON="$folder/venv/bin/python" NODE_PEER="$folder/node/node_peer.mjs" \
-	"$LUA" tools/busted.lua --ignore-lua --output=plainTerminal spec/interop/peers.lua spec/interop/proxies.lua |
-	awk '/^[0-9]+ success/ { passed = $1; failed = $4 + $7 } { print }
-		END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 || !passed }'
+	tools/specs.sh spec/interop/peers.lua spec/interop/proxies.lua

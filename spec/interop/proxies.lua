@@ -1,15 +1,9 @@
 -- moonsocket's client through proxies that others wrote, tinyproxy and microsocks. `make interop` runs it.
 local certificates = require "spec.support.certificates"
 local moonsocket = require "moonsocket"
+local ports = require "spec.support.ports"
 local program = require "spec.support.program"
-local raw = require "raw"
 local stage = require "spec.support.stage"
-
-local function free_port()
-  local fd, port = raw.listen()
-  raw.close(fd)
-  return port
-end
 
 local function tinyproxy_config(port)
   local path = os.tmpname()
@@ -37,13 +31,6 @@ local proxies = {
   },
 }
 
--- Whether somebody listens there already.
-local function listens(port)
-  local fd = raw.connect("127.0.0.1", port)
-  if fd then raw.close(fd) end
-  return fd ~= nil
-end
-
 -- Runs a proxy and an echo server of ours; play(connect, server's port, the proxy's process) runs as a task.
 local function beside(proxy, tls, play)
   local ok, wrong
@@ -51,7 +38,7 @@ local function beside(proxy, tls, play)
     local server = assert(moonsocket.serve("127.0.0.1:0", function(ws)
       ws:on_message(function(message, kind) ws:send(message, kind) end)
     end, { tls = tls and certificates.of "localhost" or nil, max_message = 1 << 24, max_buffered = 1 << 24 }))
-    local port = free_port()
+    local port = ports.free()
     local command, config = proxy.command(port)
     local function connect(to, user)
       return moonsocket.connect(("%s://localhost:%d/"):format(tls and "wss" or "ws", to), {
@@ -60,7 +47,7 @@ local function beside(proxy, tls, play)
       })
     end
     ok, wrong = pcall(program.run_command, function(p)
-      stage.await("the proxy", function() return listens(port) end)
+      stage.await("the proxy", function() return ports.is_open(port) end)
       play(connect, server.port, p)
     end, command)
     if config then os.remove(config) end
@@ -112,7 +99,7 @@ for name, proxy in pairs(proxies) do
 
     it("a server that is not there is told", function()
       beside(proxy, false, function(connect)
-        local ws, message = connect(free_port())
+        local ws, message = connect(ports.free())
         assert.is_nil(ws)
         assert.matches(proxy.unreachable, message)
       end)
