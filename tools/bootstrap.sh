@@ -32,6 +32,7 @@ table() {
 	interop     run:microsocks        microsocks    -              microsocks     -              microsocks
 	deployment  run:nginx             nginx         nginx          nginx          nginx          nginx
 	deployment  run:haproxy           haproxy       haproxy        haproxy        haproxy        haproxy
+	deployment  run:systemd-analyze   systemd       systemd        -              systemd        -
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python

@@ -3,11 +3,12 @@ local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local raw = require "raw"
 
-local LUA = os.getenv "LUA" or "lua5.4"
 local TERM, KILL = 15, 9
 
 local program = {}
 program.__index = program
+
+program.LUA = os.getenv "LUA" or "lua5.4"
 
 --- The next line that the program prints (standard output and error), or nil and "fin" or "timeout".
 function program:line()
@@ -74,6 +75,6 @@ end
 
 --- The same for a Lua script.
 -- @param ... the script and its arguments, or options of the interpreter
-function program.run(play, ...) program.run_command(play, { LUA, "-e", "io.stdout:setvbuf 'line'", ... }) end
+function program.run(play, ...) program.run_command(play, { program.LUA, "-e", "io.stdout:setvbuf 'line'", ... }) end
 
 return program
