@@ -7,8 +7,8 @@ local scene = require "spec.support.scene"
 local testing = require "moonsocket.testing"
 
 local DOCUMENTS = {
-  "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/compression.md", "docs/endings.md",
-  "docs/handlers.md", "docs/logging.md", "docs/metrics.md", "docs/proxies.md", "docs/reconnect.md",
+  "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/compression.md", "docs/deployment.md",
+  "docs/endings.md", "docs/handlers.md", "docs/logging.md", "docs/metrics.md", "docs/proxies.md", "docs/reconnect.md",
   "docs/streaming.md", "docs/testing.md", "docs/tls.md", "docs/topics.md",
 }
 

@@ -3,13 +3,27 @@ local certificates = require "spec.support.certificates"
 local front = require "spec.support.front"
 local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
+local ports = require "spec.support.ports"
+local program = require "spec.support.program"
 local stage = require "spec.support.stage"
 
--- What differs: how the idle timeout is made short, and what a client sees of a server that is not there.
+-- What differs: how the idle timeout is made short, what a client sees of a server that is not there, the option that
+-- checks a file, and the status that a page's request gets without one of the lines.
 local SHORT = 1 -- s
 local proxies = {
-  nginx = { short = { ["proxy_read_timeout 60s"] = "proxy_read_timeout 1s" }, down = 502 },
-  haproxy = { short = { ["timeout tunnel 60s"] = "timeout tunnel 1s" }, down = 503 },
+  nginx = {
+    short = { ["proxy_read_timeout 60s"] = "proxy_read_timeout 1s" }, down = 502, check = "-t",
+    needs = {
+      ["proxy_http_version 1.1;"] = 505,
+      ["proxy_set_header Upgrade $http_upgrade;"] = 426,
+      ["proxy_set_header Connection $connection_upgrade;"] = 400,
+      ["proxy_set_header Host $http_host;"] = 403,
+    },
+  },
+  haproxy = {
+    short = { ["timeout tunnel 60s"] = "timeout tunnel 1s" }, down = 503, check = "-c",
+    needs = { [" hdr Host example.com"] = 503, ["http-check expect status 426"] = 503 },
+  },
 }
 
 local function echoed(ws, message, kind)
@@ -24,6 +38,28 @@ for name, proxy in pairs(proxies) do
 
   describe("behind " .. name, function()
     teardown(certificates.remove)
+
+    it("its file is taken without a warning", function()
+      local command = front.proxies[name](ports.free(), "127.0.0.1:1", {})
+      table.insert(command, proxy.check)
+      program.run_command(function(p)
+        assert.equal(0, p:finish())
+        assert.is_nil(table.concat(p.lines, "\n"):lower():match "[^\n]*warn[^\n]*")
+      end, command)
+    end)
+
+    for line, status in pairs(proxy.needs) do
+      it("it is a " .. status .. " without: " .. line, function()
+        play({ changes = { [line] = "" } }, function(f)
+          local function refused()
+            local ws, _, response = f:client { headers = { Origin = ("https://localhost:%d"):format(f.port) } }
+            if ws then ws:terminate() end
+            return not ws and response.status == status
+          end
+          stage.await("a refusal", refused) -- HAProxy has to ask three times
+        end)
+      end)
+    end
 
     it("messages of every kind and size pass both ways", function()
       play({ server = { compression = true } }, function(f)
@@ -64,14 +100,23 @@ for name, proxy in pairs(proxies) do
       end)
     end)
 
-    it("the path, the query and the subprotocol pass", function()
+    it("a Unix socket leads to the server as well", function()
+      local path = os.tmpname()
+      os.remove(path)
+      play({ server = { address = "unix:" .. path } }, function(f)
+        local ws <close> = assert(f:client())
+        echoed(ws, "hello", "text")
+      end)
+    end)
+
+    it("the path, the query, cookies and the subprotocol pass", function()
       local seen
       play({ server = { subprotocols = { "chat" }, handler = function(_, request)
-        seen = { request.path, request.query }
+        seen = { request.path, request.query, request.cookies.a }
       end } }, function(f)
-        local ws <close> = assert(f:client({ subprotocols = { "other", "chat" } }, "a%20b?c=d"))
+        local ws <close> = assert(f:client({ subprotocols = { "other", "chat" }, cookies = { a = "b" } }, "a%20b?c=d"))
         assert.equal("chat", ws.subprotocol)
-        assert.same({ "/a%20b", "c=d" }, seen)
+        assert.same({ "/a%20b", "c=d", "b" }, seen)
       end)
     end)
 

@@ -66,7 +66,8 @@ http {
 }
 ]]
 
---- name -> function(port to listen on, the server's port, changes to its file): the command that runs it.
+--- name -> function(port to listen on, where the server is as the file says it, changes to the file): the command that
+-- runs it.
 front.proxies = {}
 
 function front.proxies.nginx(own, to, changes)
@@ -76,7 +77,7 @@ function front.proxies.nginx(own, to, changes)
     ["listen [::]:443 ssl;"] = "",
     ["/etc/ssl/example.com/chain.pem"] = certificates.path "localhost.pem",
     ["/etc/ssl/example.com/key.pem"] = certificates.path "localhost.key",
-    ["127.0.0.1:8080"] = "127.0.0.1:" .. to,
+    ["127.0.0.1:8080"] = to,
   }, changes)))
   local config = write(here .. "/nginx.conf", (NGINX .. NGINX_HTTP):gsub("%%s", here))
   return at_sbin("nginx", "-e", "stderr", "-c", config)
@@ -87,7 +88,7 @@ function front.proxies.haproxy(own, to, changes)
   local config = write(folder() .. "/haproxy.cfg", example("haproxy.cfg", merged({
     ["bind :443"] = "bind 127.0.0.1:" .. own,
     ["/etc/haproxy/example.com.pem"] = certificates.write("haproxy.pem", both),
-    ["127.0.0.1:8080"] = "127.0.0.1:" .. to,
+    ["127.0.0.1:8080"] = (to:gsub("^unix:", "unix@")),
     ["maxconn 20000"] = "maxconn 256",
     ["inter 2s"] = "inter 100ms",
   }, changes)))
@@ -126,7 +127,7 @@ function front.play(command, options, play)
         tls = { ca = certificates.path "ca.pem" },
       }, front)
       play(self, s)
-    end, command(port, s.to.port, options.changes or {}))
+    end, command(port, s.server.address, options.changes or {}))
   end)
 end
 
