@@ -31,6 +31,7 @@ table() {
 	interop     run:tinyproxy         tinyproxy-bin tinyproxy      tinyproxy      tinyproxy      tinyproxy
 	interop     run:microsocks        microsocks    -              microsocks     -              microsocks
 	deployment  run:nginx             nginx         nginx          nginx          nginx          nginx
+	deployment  nginx:stream          libnginx-mod-stream nginx-mod-stream nginx-mod-stream nginx-mod-stream -
 	deployment  run:haproxy           haproxy       haproxy        haproxy        haproxy        haproxy
 	deployment  run:systemd-analyze   systemd       systemd        -              systemd        -
 	conformance venv:                 python3-venv  python3        python3        python         python
@@ -61,6 +62,11 @@ has() {
 			assert(name == "" or package.searchpath(name, both))
 		END
 		;;
+	nginx:*)
+		for dir in /usr/lib /usr/lib64; do
+			[ ! -e "$dir/nginx/modules/ngx_${name}_module.so" ] || return 0
+		done
+		PATH=$PATH:/usr/sbin nginx -V 2>&1 | grep -qE -- "--with-$name( |\$)" ;;
 	venv:*) python3 -c 'import ensurepip' ;;
 	fuzzer:*) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o /dev/null - ;;
 	esac 2>/dev/null

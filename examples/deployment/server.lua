@@ -1,4 +1,4 @@
--- A server to be deployed: it says back what it hears, tells how each connection ended, and goes in order.
+-- A server to be deployed: it says back what it hears, logs how each connection ended, and goes in order.
 -- docs/deployment.md says how it is started and restarted.
 --   lua5.4 server.lua [address [spread]]      spread: seconds over which its clients are told that it goes
 local moonsocket = require "moonsocket"
@@ -9,11 +9,7 @@ local address, spread = arg[1] or "127.0.0.1:8080", tonumber(arg[2] or 10)
 
 local server = assert(moonsocket.serve(address, {
   message = function(ws, message, kind) ws:send(message, kind) end,
-  close = function(ws, code, reason, info)
-    local from = ws.request.remote_address
-    print(("client %d of %s is gone: code %d, reason '%s', by %s"):format(ws.id, from, code, reason, info.by))
-  end,
-}, { reuse_port = true }))
+}, { reuse_port = true, trusted_proxies = { "127.0.0.1", "unix" }, log = true }))
 
 -- The first signal lets everybody come again to whoever has taken over by then; a second one does not wait.
 local drain = 10

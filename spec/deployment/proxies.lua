@@ -34,13 +34,13 @@ local function echoed(ws, message, kind)
 end
 
 for name, proxy in pairs(proxies) do
-  local function play(options, act) front.play(front.proxies[name], options, act) end
+  local function play(options, act) front.play(front.http[name], options, act) end
 
   describe("behind " .. name, function()
     teardown(certificates.remove)
 
     it("its file is taken without a warning", function()
-      local command = front.proxies[name](ports.free(), "127.0.0.1:1", {})
+      local command = front.http[name](ports.free(), "127.0.0.1:1", {})
       table.insert(command, proxy.check)
       program.run_command(function(p)
         assert.equal(0, p:finish())
@@ -107,6 +107,25 @@ for name, proxy in pairs(proxies) do
         local ws <close> = assert(f:client())
         echoed(ws, "hello", "text")
       end)
+    end)
+
+    it("X-Forwarded-For tells the client's address, and what is forged in it is not believed", function()
+      local path, seen = os.tmpname(), {}
+      os.remove(path)
+      local function handler(_, request) seen[#seen + 1] = request.remote_address end
+      for _, server in ipairs {
+        { trusted_proxies = { "127.0.0.1" } }, -- the proxy, and whoever it tells of, who tells of somebody else
+        { trusted_proxies = { "unix" }, address = "unix:" .. path },
+        {},
+      } do
+        server.handler = handler
+        play({ server = server }, function(f)
+          local ws = assert(f:client { headers = { ["X-Forwarded-For"] = "192.0.2.7" } })
+          ws:wait_closed(10)
+        end)
+      end
+      assert.matches("^127%.0%.0%.1:%d+$", table.remove(seen))
+      assert.same({ "192.0.2.7", "127.0.0.1" }, seen)
     end)
 
     it("the path, the query, cookies and the subprotocol pass", function()
@@ -233,5 +252,77 @@ for name, proxy in pairs(proxies) do
         stage.await("the end", function() return downs[#downs][1] == 1000 end)
       end)
     end)
+  end)
+end
+
+-- The command, and what is changed in its file for the version of the PROXY header; short: for a short idle timeout,
+-- silent: for no header at all.
+local passing = {
+  ["nginx, PROXY version 1"] = {
+    front.tcp.nginx, {},
+    short = { ["proxy_timeout 60s"] = "proxy_timeout 1s" },
+    silent = { ["proxy_protocol on;"] = "" },
+  },
+  ["HAProxy, PROXY version 1"] = {
+    front.tcp.haproxy, { ["send-proxy-v2"] = "send-proxy" },
+  },
+  ["HAProxy, PROXY version 2"] = {
+    front.tcp.haproxy, {},
+    short = { ["timeout client 60s"] = "timeout client 1s", ["timeout server 60s"] = "timeout server 1s" },
+    silent = { [" send-proxy-v2"] = "" },
+  },
+}
+
+for name, proxy in pairs(passing) do
+  local function play(changes, server, act)
+    local options = { server = { tls = certificates.of "localhost", proxy_protocol = true }, changes = {} }
+    for key, value in pairs(server) do options.server[key] = value end
+    for _, each in ipairs { proxy[2], changes } do
+      for old, new in pairs(each) do options.changes[old] = new end
+    end
+    front.play(proxy[1], options, act)
+  end
+
+  describe("TLS that passes " .. name, function()
+    teardown(certificates.remove)
+
+    it("carries messages and codes, and the server knows the client's address", function()
+      local seen
+      play({}, { handler = function(ws, request)
+        seen = { request.remote_address, request.peer_address }
+        ws:on_message(function(message, kind) ws:send(message, kind) end)
+      end }, function(f, s)
+        local ws = assert(f:client())
+        echoed(ws, ("x"):rep(1 << 20), "binary")
+        for _, address in ipairs(seen) do assert.matches("^127%.0%.0%.1:%d+$", address) end
+        assert.are_not.equal(seen[1], seen[2])
+        ws:close(3001, "ciao")
+        assert.equal(3001, (ws:wait_closed(10)))
+        assert.same({ 3001, "ciao", true }, { s:told().code, s:told().reason, s:told().clean })
+      end)
+    end)
+
+    if proxy.short then
+      it("ends with 1006 where it is silent, and is kept by the heartbeat", function()
+        play(proxy.short, { ping_interval = 0 }, function(f, s)
+          local silent, pinging = assert(f:client { ping_interval = 0 }), assert(f:client { ping_interval = 0.3 })
+          assert.equal(1006, (silent:wait_closed(10)))
+          assert.same({ 1006, "network" }, { s:told(1).code, s:told(1).by })
+          assert.is_nil((pinging:wait_closed(SHORT)))
+          echoed(pinging, "hello", "text")
+          pinging:terminate()
+        end)
+      end)
+    end
+
+    if proxy.silent then
+      it("is refused where the proxy does not say whom it speaks for", function()
+        play(proxy.silent, {}, function(f, s)
+          assert.is_nil((f:client()))
+          stage.await("the refusal", function() return (s.server:stats().refused[400] or 0) > 0 end)
+          assert.equal(0, s.server:stats().opened)
+        end)
+      end)
+    end
   end)
 end

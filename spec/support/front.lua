@@ -66,11 +66,24 @@ http {
 }
 ]]
 
---- name -> function(port to listen on, where the server is as the file says it, changes to the file): the command that
--- runs it.
-front.proxies = {}
+local function nginx(here, config)
+  return at_sbin("nginx", "-e", "stderr", "-c", write(here .. "/nginx.conf", (config:gsub("%%s", here))))
+end
 
-function front.proxies.nginx(own, to, changes)
+local function haproxy(file, own, changes)
+  local text = example(file, merged({
+    ["bind :443"] = "bind 127.0.0.1:" .. own,
+    ["maxconn 20000"] = "maxconn 256",
+    ["inter 2s"] = "inter 100ms",
+  }, changes))
+  return at_sbin("haproxy", "-db", "-f", write(folder() .. "/haproxy.cfg", text))
+end
+
+--- name -> function(port to listen on, where the server is as the file says it, changes to the file): the command that
+-- runs it. Those of http have the certificate; those of tcp leave it to the server, and speak the PROXY protocol.
+front.http, front.tcp = {}, {}
+
+function front.http.nginx(own, to, changes)
   local here = folder()
   write(here .. "/site.conf", example("nginx.conf", merged({
     ["listen 443 ssl;"] = ("listen 127.0.0.1:%d ssl;"):format(own),
@@ -79,20 +92,27 @@ function front.proxies.nginx(own, to, changes)
     ["/etc/ssl/example.com/key.pem"] = certificates.path "localhost.key",
     ["127.0.0.1:8080"] = to,
   }, changes)))
-  local config = write(here .. "/nginx.conf", (NGINX .. NGINX_HTTP):gsub("%%s", here))
-  return at_sbin("nginx", "-e", "stderr", "-c", config)
+  return nginx(here, NGINX .. NGINX_HTTP)
 end
 
-function front.proxies.haproxy(own, to, changes)
-  local both = certificates.text "localhost.pem" .. certificates.text "localhost.key"
-  local config = write(folder() .. "/haproxy.cfg", example("haproxy.cfg", merged({
-    ["bind :443"] = "bind 127.0.0.1:" .. own,
-    ["/etc/haproxy/example.com.pem"] = certificates.write("haproxy.pem", both),
-    ["127.0.0.1:8080"] = (to:gsub("^unix:", "unix@")),
-    ["maxconn 20000"] = "maxconn 256",
-    ["inter 2s"] = "inter 100ms",
+function front.tcp.nginx(own, to, changes)
+  return nginx(folder(), NGINX .. example("nginx-stream.conf", merged({
+    ["listen 443;"] = ("listen 127.0.0.1:%d;"):format(own),
+    ["listen [::]:443;"] = "",
+    ["127.0.0.1:8443"] = to,
   }, changes)))
-  return at_sbin("haproxy", "-db", "-f", config)
+end
+
+function front.http.haproxy(own, to, changes)
+  local both = certificates.text "localhost.pem" .. certificates.text "localhost.key"
+  return haproxy("haproxy.cfg", own, merged({
+    ["/etc/haproxy/example.com.pem"] = certificates.write("haproxy.pem", both),
+    ["127.0.0.1:8080"] = to:gsub("^unix:", "unix@"),
+  }, changes))
+end
+
+function front.tcp.haproxy(own, to, changes)
+  return haproxy("haproxy-tcp.cfg", own, merged({ ["127.0.0.1:8443"] = to }, changes))
 end
 
 --- Our client, through the proxy. resource: path and query without the first slash, or nil
@@ -115,7 +135,7 @@ function front:start_server()
 end
 
 --- Plays a scene with a proxy in front of its server: play(front, scene) runs as a task.
--- @param command of front.proxies
+-- @param command of front.http or front.tcp
 -- @param options { server = of the scene, changes = to the proxy's file }, both may be left out
 function front.play(command, options, play)
   scene.play(options.server or {}, function(s)
