@@ -10,18 +10,18 @@ quietly() {
 	return $status
 }
 
-# for_each_folder LEFT_OUT COMMAND [ARG...]: runs the command with each folder but one ("": none) as its last argument,
-# and once with the specs in none. Succeeds if all did.
+# for_each_folder LEFT_OUT COMMAND [ARG...]: runs the command with the specs of each folder, but for those in the list
+# LEFT_OUT, as its last arguments. Succeeds if all did.
 for_each_folder() {
-	local left_out=$1 failed folder status=0
+	local left_out=$1 failed folder specs status=0
 	shift
 	failed=$(mktemp)
-	for folder in spec/*/; do
-		[[ ${folder%/} != "$left_out" ]] && compgen -G "$folder*_spec.lua" >/dev/null || continue
+	for folder in spec/*/ spec/; do
+		specs=("$folder"*_spec.lua)
+		[[ " $left_out " != *" ${folder%/} "* && -e ${specs[0]} ]] || continue
 		while (($(jobs -pr | wc -l) >= $(getconf _NPROCESSORS_ONLN))); do wait -n; done
-		{ quietly "$@" "${folder%/}" || echo "$folder" >>"$failed"; } &
+		{ quietly "$@" "${specs[@]}" || echo "$folder" >>"$failed"; } &
 	done
-	{ quietly "$@" spec/*_spec.lua || echo spec >>"$failed"; } &
 	wait
 	[[ ! -s $failed ]] || status=1
 	rm "$failed"
