@@ -57,6 +57,8 @@ function testing.endings(options) end
 ---@field name string "a reset inside a payload"
 ---@field told moonsocket.testing.Told what on_close is told
 ---@field options moonsocket.ServerOptions those that the server needs, so that it is over quickly
+---@field alone? fun(peer: moonsocket.testing.Peer) the peer's part, against a server that is not in this program; nil
+---where the server must act, too
 local Ending = {}
 
 ---Makes it happen to a peer of a server in this program, and waits until on_close has been called. None sends a whole

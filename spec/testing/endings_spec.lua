@@ -122,6 +122,15 @@ describe("an ending's play", function()
     end, nil, nil, { handshake = false })
   end)
 
+  it("has the peer's part alone, where the server need not act", function()
+    kit.play(function(peer)
+      local ws = peer:ws()
+      endings["a Close frame with a code and a reason"].alone(peer)
+      assert.same({ 4001, "bored" }, { table.unpack({ ws:wait_closed() }, 1, 2) })
+    end)
+    assert.is_nil(endings["ws:close(), answered"].alone)
+  end)
+
   -- As on a machine that is so slow that the short timeouts of its options are over before.
   it("is no other where the server has come before it", function()
     for _, name in ipairs { "a peer that has vanished", "an idle timeout" } do

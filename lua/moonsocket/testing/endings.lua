@@ -34,7 +34,7 @@ local NO_CLOSE_FRAME = abnormal("network", "connection closed by the peer withou
 local CUT_OFF = abnormal("network", "TLS connection cut off$")
 local RESET = abnormal("network", "connection reset by peer$")
 
--- ---- what a peer does: functions of the peer, the server's ws for it, and the server
+-- ---- what a peer does: functions of the peer and, but for those alone, the server's ws for it and the server
 
 -- Sends, does what the method of that name does, then waits for the server to end TCP, as a client does.
 local function sends_then(method, ...)
@@ -120,7 +120,8 @@ local INSIDE_HEADER, INSIDE_PAYLOAD, INSIDE_CLOSE = HELLO:sub(1, 3), HELLO:sub(1
 
 -- ---- the list
 
-local rows = {
+-- Those that a peer brings about by itself, with whatever server.
+local alone = {
   -- RFC 6455 sections 5.5.1 and 7.1.4: the peer's Close frame
   { "a Close frame with 1000", by_peer(1000), sends(close(1000)) },
   { "a Close frame with 1001", by_peer(1001), sends(close(1001)) },
@@ -134,9 +135,6 @@ local rows = {
   end },
   { "a Close frame of a peer that leaves TCP open", by_peer(1000), sends_then("vanish", close(1000)),
     options = { close_timeout = LONG } },
-  { "a Close frame of a peer that does not read",
-    { code = 1001, reason = "^$", clean = false, by = "peer", sent = 1001, received = 1001 }, closes_without_reading,
-    options = { max_buffered = 4 << 20, on_overflow = "drop", close_timeout = LONG } },
 
   -- Sections 5.1, 5.2, 5.4, 5.5 and 7.4: the peer breaks the protocol
   { "a frame that is not masked", failed(1002, ".*not masked"), sends(bytes_of { masked = false }) },
@@ -176,9 +174,16 @@ local rows = {
   { "a reset", RESET, sends_then "reset" },
   { "a reset inside a payload", RESET, sends_then("reset", INSIDE_PAYLOAD) },
 
-  -- The peer is there no more, or does not take what it is sent
   { "a peer that has vanished", abnormal("network", "no pong within", 1011), vanishes,
     options = { ping_interval = SHORT, pong_timeout = LONG, close_timeout = LONG } },
+}
+
+-- Those in which the server acts, too, so that it must be one of this program.
+local together = {
+  -- The peer does not take what it is sent
+  { "a Close frame of a peer that does not read",
+    { code = 1001, reason = "^$", clean = false, by = "peer", sent = 1001, received = 1001 }, closes_without_reading,
+    options = { max_buffered = 4 << 20, on_overflow = "drop", close_timeout = LONG } },
   { "a peer that takes no more data", abnormal("network", "the peer took no data for", 1011), stalls,
     options = { send_timeout = LONG } },
   { "a peer that takes less than it is sent", failed(1008, "send queue of .* is over the limit"), overflows,
@@ -235,20 +240,29 @@ local function copy(t)
   return copied
 end
 
---- The endings of connections in the clear, or over TLS.
--- @param what { tls = true }, or nothing
--- @return a list of { name =, told = { code =, reason = a pattern, clean =, by =, sent =, received = },
---         options = of the server, play = function(peer) -> the server's ws, ended }
-return function(what)
-  local tls = options.check("endings", what, choices, 3).tls
-  local list = {}
+local function add(list, rows, tls)
   for _, row in ipairs(rows) do
     if tls or not row.tls then
       local name, told, act = table.unpack(row)
       local needed = copy(row.options or {})
       if tls then needed.tls = certificate() end
-      list[#list + 1] = { name = name, told = copy(told), options = needed, play = play_with(name, act) }
+      list[#list + 1] = {
+        name = name, told = copy(told), options = needed, play = play_with(name, act),
+        alone = rows == alone and act or nil,
+      }
     end
   end
+end
+
+--- The endings of connections in the clear, or over TLS.
+-- @param what { tls = true }, or nothing
+-- @return a list of { name =, told = { code =, reason = a pattern, clean =, by =, sent =, received = },
+--         options = of the server, play = function(peer) -> the server's ws, ended;
+--         alone = function(peer): the peer's part, against a server elsewhere; nil where a server must act, too }
+return function(what)
+  local tls = options.check("endings", what, choices, 3).tls
+  local list = {}
+  add(list, alone, tls)
+  add(list, together, tls)
   return list
 end
