@@ -8,7 +8,7 @@ rm -rf "$work"
 mkdir -p "$work/$name"
 luarocks() { command luarocks --lua-version 5.4 "$@"; }
 
-cp -R lua src LICENSE "$name-1.rockspec" "$work/$name"
+cp -R bin lua src LICENSE "$name-1.rockspec" "$work/$name"
 find "$work/$name" -name '*.o' -delete
 cd "$work"
 tar -czf "$name.tar.gz" "$name"
@@ -19,6 +19,7 @@ luarocks pack "$name-1.rockspec"
 luarocks build --tree tree "$name-1.src.rock" >build.log 2>&1 || { cat build.log; exit 1; }
 eval "$(luarocks --tree tree path)"
 cd /
+"$work/tree/bin/moonsocket" --version
 "$LUA" - <<'END'
 local moonsocket = require "moonsocket"
 assert(type(moonsocket.serve) == "function")

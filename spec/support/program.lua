@@ -58,11 +58,10 @@ function program:stop(signal)
   return self:finish()
 end
 
---- Runs a program: play(program) is called while it runs. One that play leaves running is killed.
--- @param arguments the program and its arguments
--- @param inherited a descriptor that it has as its descriptor 3, or nil
-function program.run_command(play, arguments, inherited)
-  local pid, fd = raw.spawn(arguments, inherited)
+--- Types into its terminal.
+function program:type(text) assert(raw.write(self.fd, text)) end
+
+local function run_spawned(play, pid, fd)
   assert(pid, fd)
   local self = setmetatable({ pid = pid, fd = fd, input = "", lines = {} }, program)
   local ok, wrong = xpcall(play, function(message)
@@ -72,6 +71,14 @@ function program.run_command(play, arguments, inherited)
   raw.close(fd)
   if not ok then error(wrong, 0) end
 end
+
+--- Runs a program: play(program) is called while it runs. One that play leaves running is killed.
+-- @param arguments the program and its arguments
+-- @param inherited a descriptor that it has as its descriptor 3, or nil
+function program.run_command(play, arguments, inherited) run_spawned(play, raw.spawn(arguments, inherited)) end
+
+--- The same in a terminal of its own.
+function program.run_in_terminal(play, arguments) run_spawned(play, raw.spawn_terminal(arguments)) end
 
 --- The same for a Lua script.
 -- @param ... the script and its arguments, or options of the interpreter

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -161,7 +162,7 @@ static int raw_receive(lua_State *L)
 		return 1;
 	}
 	lua_pushnil(L);
-	lua_pushstring(L, n == 0 ? "fin" : error == EAGAIN ? "wait" : error == ECONNRESET ? "reset" : strerror(error));
+	lua_pushstring(L, n == 0 || error == EIO ? "fin" : error == EAGAIN ? "wait" : error == ECONNRESET ? "reset" : strerror(error));
 	return 2;
 }
 
@@ -241,7 +242,40 @@ static int raw_spawn(lua_State *L)
 	return 2;
 }
 
-/* read(fd, max) -> bytes | nil, "wait" | nil, "fin" | nil, message */
+/* spawn_terminal({program, argument...}) -> pid, fd: of the other side of the terminal that it runs in | nil, message */
+static int raw_spawn_terminal(lua_State *L)
+{
+	char *arguments[32] = { NULL };
+	int fd;
+	for (lua_Integer i = 1; i < 32 && lua_rawgeti(L, 1, i) == LUA_TSTRING; i++)
+		arguments[i - 1] = (char *)lua_tostring(L, -1);
+	pid_t pid = forkpty(&fd, NULL, NULL, NULL);
+	if (pid < 0)
+		return luaL_fileresult(L, 0, "forkpty");
+	if (pid == 0) {
+		execvp(arguments[0], arguments);
+		_exit(127);
+	}
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	lua_pushinteger(L, pid);
+	lua_pushinteger(L, fd);
+	return 2;
+}
+
+/* write(fd, bytes) -> how many were taken | nil, message */
+static int raw_write(lua_State *L)
+{
+	size_t len;
+	const char *bytes = luaL_checklstring(L, 2, &len);
+	ssize_t n = write(descriptor(L), bytes, len);
+	if (n < 0)
+		return luaL_fileresult(L, 0, "write");
+	lua_pushinteger(L, n);
+	return 1;
+}
+
+/* read(fd, max) -> bytes | nil, "wait" | nil, "fin" | nil, message. EIO: nobody has the terminal open any more. */
 static int raw_read(lua_State *L)
 {
 	luaL_Buffer b;
@@ -254,7 +288,7 @@ static int raw_read(lua_State *L)
 		return 1;
 	}
 	lua_pushnil(L);
-	lua_pushstring(L, n == 0 ? "fin" : error == EAGAIN ? "wait" : strerror(error));
+	lua_pushstring(L, n == 0 || error == EIO ? "fin" : error == EAGAIN ? "wait" : strerror(error));
 	return 2;
 }
 
@@ -293,6 +327,8 @@ int luaopen_raw(lua_State *L)
 		{ "descriptors", raw_descriptors },
 		{ "resident", raw_resident },
 		{ "spawn", raw_spawn },
+		{ "spawn_terminal", raw_spawn_terminal },
+		{ "write", raw_write },
 		{ "read", raw_read },
 		{ "kill", raw_kill },
 		{ "reap", raw_reap },

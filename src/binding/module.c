@@ -14,6 +14,7 @@
 #include "binding/request.h"
 #include "binding/server.h"
 #include "binding/stream.h"
+#include "binding/system.h"
 #include "binding/timer.h"
 #include "binding/tls.h"
 #include "binding/websocket.h"
@@ -184,5 +185,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	luaL_newlib(L, functions);
 	push_codes(L);
 	lua_setfield(L, -2, "codes");
+	ws_system_push(L);
+	lua_setfield(L, -2, "system");
 	return 1;
 }
