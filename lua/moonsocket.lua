@@ -6,6 +6,7 @@ if _VERSION < "Lua 5.4" then error(("moonsocket needs Lua 5.4, and this is %s"):
 local core = require "moonsocket.core"
 local address = require "moonsocket.address"
 local admission = require "moonsocket.admission"
+local handlers = require "moonsocket.handlers"
 local headers = require "moonsocket.headers"
 local ip = require "moonsocket.ip"
 require "moonsocket.json"
@@ -14,12 +15,14 @@ local metrics = require "moonsocket.metrics"
 local options = require "moonsocket.options"
 local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
+local router = require "moonsocket.router"
 local tls = require "moonsocket.tls"
 local url = require "moonsocket.url"
 
 local moonsocket = {
   codes = core.codes,
   prepare = core.prepare,
+  router = router.new,
   go = core.go,
   sleep = core.sleep,
   after = core.after,
@@ -30,30 +33,6 @@ local moonsocket = {
   step = core.step,
   stop = core.stop,
 }
-
--- The callbacks of a table, in the order of the core's slots.
-local slots = { "message", "close", "closing", "ping", "pong", "drain", "error", "open" }
-
-local function handlers_of(handler, level)
-  local list = {}
-  if type(handler) == "function" then
-    list[#slots] = handler
-    return list, false
-  elseif type(handler) ~= "table" then
-    error(("serve: a function(ws, request) or a table of callbacks expected, got %s"):format(type(handler)), level)
-  end
-  local known = {}
-  for i, name in ipairs(slots) do known[name] = i end
-  for name, fn in pairs(handler) do
-    if not known[name] then
-      error(("serve: unknown callback '%s': %s"):format(name, options.hint(name, slots)), level)
-    elseif type(fn) ~= "function" then
-      error(("serve: the callback '%s' is a %s, not a function"):format(name, type(fn)), level)
-    end
-    list[known[name]] = fn
-  end
-  return list, true
-end
 
 -- What the option trusted_proxies lists, for the core: networks, one after the other, and whether "unix" is among them.
 local function networks_of(proxies)
@@ -67,7 +46,7 @@ end
 
 --- Starts a server.
 -- @param where a port number, "host:port", "[::1]:port", "unix:/path" or "fd:3"
--- @param handler function(ws, request), or a table of callbacks
+-- @param handler function(ws, request), or a table of callbacks, or a router
 -- @param given options (see library/moonsocket.lua)
 -- @return server, or nil, message, errno
 function moonsocket.serve(where, handler, given)
@@ -75,7 +54,12 @@ function moonsocket.serve(where, handler, given)
   local place, wrong = address.parse(where)
   if not place then error("serve: " .. wrong, 2) end
   config.host, config.port, config.path, config.fd = place.host, place.port or 0, place.path, place.fd or -1
-  config.handlers, config.table = handlers_of(handler, 3)
+  if router.is(handler) then
+    config.routes, config.match = router.compile(handler, given)
+    config.handlers = {}
+  else
+    config.handlers, config.table = handlers.of("serve", handler, 3)
+  end
   config.admit = admission.judge(config.origins, config.authorize)
   config.any_origin = config.origins ~= nil
   config.trusted_networks, config.trust_unix = networks_of(config.trusted_proxies or {})

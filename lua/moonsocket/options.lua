@@ -241,7 +241,6 @@ local connection = {
   max_message = { 1 * MiB, bytes(1) },
   max_buffered = { 1 * MiB, bytes(1) },
   on_overflow = { "close", one_of("close", "drop", "wait") },
-  max_head = { 8 * KiB, bytes(256) },
   compression = { false, compression, whole_compression },
   max_rate = { false, rate, whole_rate },
   ping_interval = { 20, seconds(0) },
@@ -258,7 +257,16 @@ local function extend(rows, more)
   return more
 end
 
-options.server = extend(connection, {
+-- Of a WebSocket endpoint: serve takes them, and a route of a router.
+options.endpoint = extend(connection, {
+  origins = { nil, origins },
+  authorize = { nil, callable },
+})
+
+local max_head = { 8 * KiB, bytes(256) }
+
+options.server = extend(options.endpoint, {
+  max_head = max_head,
   handshake_timeout = { 10, seconds(0.001) },
   tcp_user_timeout = { 0, seconds(0) },
   max_connections = { 0, count(0) },
@@ -267,13 +275,12 @@ options.server = extend(connection, {
   reuse_port = { false, boolean },
   proxy_protocol = { false, boolean },
   trusted_proxies = { nil, proxies },
-  origins = { nil, origins },
-  authorize = { nil, callable },
   log = { false, log_target },
   tls = { nil, tls_server },
 })
 
 options.client = extend(connection, {
+  max_head = max_head,
   timeout = { 10, seconds(0.001) },
   headers = { nil, by_name },
   cookies = { nil, by_name },
@@ -355,6 +362,23 @@ function options.check(what, given, rows, level)
   local filled, wrong = fill(given or {}, rows)
   if not filled then error(("%s: %s"):format(what, wrong), level) end
   return filled
+end
+
+--- The options of serve that its endpoints have, too.
+function options.endpoint_part(given)
+  local part = {}
+  for name in pairs(options.endpoint) do part[name] = given[name] end
+  return part
+end
+
+--- Checks what is given to one endpoint of several: the listener is everybody's.
+function options.check_endpoint(what, given, level)
+  for name in pairs(type(given) == "table" and given or {}) do
+    if options.server[name] and not options.endpoint[name] then
+      error(("%s: option '%s' is the listener's: give it to serve"):format(what, name), level)
+    end
+  end
+  options.check(what, given, options.endpoint, level + 1)
 end
 
 return options

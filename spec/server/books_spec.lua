@@ -6,7 +6,7 @@ local scene = require "spec.support.scene"
 local function empty_stats(changes)
   local stats = {
     opened = 0, open = 0, buffered = 0, messages_in = 0, messages_out = 0, bytes_in = 0, bytes_out = 0,
-    closed = {}, closed_by = {}, refused = {},
+    closed = {}, closed_by = {}, refused = {}, requests = {},
   }
   for name, value in pairs(changes or {}) do stats[name] = value end
   return stats
@@ -287,6 +287,7 @@ describe("stats", function()
       end)
       assert.same(empty_stats {
         opened = 1, open = 1, refused = { [400] = 2, [426] = 1, [403] = 1, [408] = 1, [503] = 1, [0] = 3 },
+        requests = {},
       }, s.server:stats())
       p:drop()
     end)
@@ -366,6 +367,7 @@ describe("a server that has shut down", function()
       assert.same(empty_stats {
         opened = 2, messages_in = 1, messages_out = 1, bytes_in = 5, bytes_out = 5,
         closed = { [1000] = 1, [1001] = 1 }, closed_by = { peer = 1, ["local"] = 1 }, refused = { [400] = 1 },
+        requests = {},
       }, server:stats())
       local function fn() end
       assert.is_nil(server:on_error(fn))

@@ -39,7 +39,7 @@ void ws_box_client_free(struct ws_box_client *box)
 	if (box->client)
 		ws_client_free(box->client);
 	ws_names_free(&box->subprotocols);
-	ws_owner_unref(&box->owner, &box->owner.handlers);
+	ws_owner_unref(&box->owner, &box->handlers.list);
 	free(box);
 }
 
@@ -119,7 +119,7 @@ static int make_box(lua_State *L)
 	struct ws_box_client *box = lua_touserdata(L, 1);
 	const struct ws_client *client = box->client;
 	const struct ws_slice head = { client->request, client->request_len };
-	ws_box_new(L, &box->owner, client->connection, head, client->connection->remote);
+	ws_box_new(L, &box->owner, &box->handlers, client->connection, head, client->connection->remote);
 	return 0;
 }
 
@@ -228,9 +228,8 @@ int ws_module_connect(lua_State *L)
 	struct ws_box_client *box = calloc(1, sizeof *box);
 	if (!box)
 		return push_start_error(L, WS_ERROR_MEMORY);
-	box->owner = (struct ws_owner){
-		.ctx = task->ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF,
-	};
+	box->owner = (struct ws_owner){ .ctx = task->ctx, .on_idle = on_idle, .on_error = LUA_NOREF };
+	box->handlers.list = LUA_NOREF;
 	link_client(box);
 	ws_option_names(L, "subprotocols", &box->subprotocols);
 	const struct ws_client_options options = client_options(L, box);

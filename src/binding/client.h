@@ -13,6 +13,7 @@
 /* Freed when the connection has failed, or when its ws has been collected. */
 struct ws_box_client {
 	struct ws_owner owner;
+	struct ws_handlers handlers; /* none: it sets its own */
 	struct ws_client *client;
 	struct ws_box_client *prev, *next; /* in ctx->clients */
 	struct ws_task *waiting;           /* the task in connect(); NULL: it has its answer */

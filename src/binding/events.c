@@ -27,8 +27,8 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 		lua_remove(L, -2);
 		return 0;
 	}
-	if (box->owner->has & 1u << slot) {
-		ws_owner_push_handler(L, box->owner, slot);
+	if (box->handlers->has & 1u << slot) {
+		ws_handlers_push(L, box->handlers, slot);
 		ws_box_push(L, box);
 		return 1;
 	}
@@ -37,7 +37,7 @@ static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slo
 
 bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot)
 {
-	unsigned has = box->has | (box->turned_away ? 0 : box->owner->has);
+	unsigned has = box->has | (box->turned_away ? 0 : box->handlers->has);
 	return has & 1u << slot;
 }
 

@@ -8,6 +8,7 @@
 #include "binding/call.h"
 #include "binding/cancellation.h"
 #include "binding/client.h"
+#include "binding/folder.h"
 #include "binding/log.h"
 #include "binding/prepared.h"
 #include "binding/reader.h"
@@ -143,6 +144,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "listen", ws_box_server_listen },
+		{ "folder", ws_module_folder },
 		{ "connect", ws_module_connect },
 		{ "cancellation", ws_module_cancellation },
 		{ "discard", ws_module_discard },
@@ -179,6 +181,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 	ws_timer_register(L);
 	ws_cancellation_register(L);
 	ws_tls_register(L);
+	ws_folder_register(L);
 	ws_stream_register(L);
 	ws_reader_register(L);
 	ws_writer_register(L);

@@ -138,16 +138,16 @@ int ws_option_function(lua_State *L, const char *name)
 	return LUA_NOREF;
 }
 
-void ws_option_handlers(lua_State *L, struct ws_owner *owner)
+void ws_option_handlers(lua_State *L, struct ws_handlers *handlers)
 {
 	lua_getfield(L, 1, "handlers");
 	for (int slot = 1; slot <= WS_SLOTS; slot++) {
 		if (lua_rawgeti(L, -1, slot) == LUA_TFUNCTION)
-			owner->has |= 1u << slot;
+			handlers->has |= 1u << slot;
 		lua_pop(L, 1);
 	}
-	owner->handlers = luaL_ref(L, LUA_REGISTRYINDEX);
-	owner->table = ws_option_boolean(L, "table");
+	handlers->list = luaL_ref(L, LUA_REGISTRYINDEX);
+	handlers->table = ws_option_boolean(L, "table");
 }
 
 void ws_option_names(lua_State *L, const char *name, struct ws_names *names)

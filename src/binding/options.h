@@ -32,7 +32,7 @@ struct ws_connection_options ws_option_connection(lua_State *L);
 struct ws_front_options ws_option_front(lua_State *L);
 
 /* handlers and table. May raise. */
-void ws_option_handlers(lua_State *L, struct ws_owner *owner);
+void ws_option_handlers(lua_State *L, struct ws_handlers *handlers);
 
 /* Strings of C made of a list, in one block. */
 struct ws_names {

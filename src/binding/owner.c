@@ -3,9 +3,9 @@
 
 #include <lauxlib.h>
 
-void ws_owner_push_handler(lua_State *L, const struct ws_owner *owner, enum ws_slot slot)
+void ws_handlers_push(lua_State *L, const struct ws_handlers *handlers, enum ws_slot slot)
 {
-	lua_rawgeti(L, LUA_REGISTRYINDEX, owner->handlers);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, handlers->list);
 	lua_rawgeti(L, -1, slot);
 	lua_remove(L, -2);
 }

@@ -23,20 +23,24 @@ enum ws_slot {
 	WS_SLOTS = WS_SLOT_OPEN
 };
 
+/* The user's callbacks. */
+struct ws_handlers {
+	int list;     /* registry: list of functions by enum ws_slot, or LUA_NOREF */
+	unsigned has; /* which slots of it are set: 1 << slot */
+	bool table;   /* they came as a table: nobody's returning means anything */
+};
+
 /* Embedded first in what owns; outlives every ws of its. */
 struct ws_owner {
 	struct ws_context *ctx;
 	struct ws_server *server; /* NULL: a client, or a server that has been cleared */
 	size_t boxes;             /* ws userdata that have not been collected */
 	void (*on_idle)(struct ws_owner *owner); /* the last of them has been */
-	int handlers;             /* registry: list of functions by enum ws_slot, or LUA_NOREF */
 	int on_error;             /* registry, or LUA_NOREF */
-	unsigned has;             /* which slots of handlers are set: 1 << slot */
-	bool table;               /* the handlers came as a table: nobody's returning means anything */
 };
 
-/* Pushes the owner's function for a slot, or nil. */
-void ws_owner_push_handler(lua_State *L, const struct ws_owner *owner, enum ws_slot slot);
+/* Pushes the function for a slot, or nil. */
+void ws_handlers_push(lua_State *L, const struct ws_handlers *handlers, enum ws_slot slot);
 
 /* on_error of a struct ws_call: for the owner, what it was given as on_error. */
 int ws_owner_push_error_handler(lua_State *L, void *owner);

@@ -64,9 +64,10 @@ void ws_box_server_clear(struct ws_box_server *box)
 		ws_server_free(box->owner.server);
 		box->owner.server = NULL;
 	}
-	ws_names_free(&box->subprotocols);
-	ws_owner_unref(&box->owner, &box->owner.handlers);
-	ws_owner_unref(&box->owner, &box->admit);
+	ws_route_clear(&box->owner, &box->own);
+	for (size_t i = 0; i < box->route_count; i++)
+		ws_route_clear(&box->owner, &box->routes[i]);
+	ws_owner_unref(&box->owner, &box->match);
 	ws_owner_unref(&box->owner, &box->renew_tls);
 	ws_owner_unref(&box->owner, &box->metrics);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
@@ -108,24 +109,63 @@ static void on_shutdown(struct ws_server *server)
 	ws_box_wake(&box->waiting);
 }
 
+/* Reads the table at index 1 into the route at index 2. */
+static int read_route(lua_State *L)
+{
+	struct ws_route *route = lua_touserdata(L, 2);
+	ws_route_read(L, route);
+	route->endpoint.options = ws_option_connection(L);
+	return 0;
+}
+
+/* The routes of a router live as long as the server on top of the stack: they are its user value. */
+static void read_routes(lua_State *L, struct ws_box_server *box)
+{
+	lua_getfield(L, 1, "routes");
+	const size_t count = (size_t)lua_rawlen(L, -1);
+	box->routes = lua_newuserdatauv(L, (count + 1) * sizeof *box->routes, 0);
+	lua_setiuservalue(L, -3, 1);
+	for (size_t i = 0; i < count; i++) {
+		box->routes[i] = ws_route_empty;
+		box->route_count = i + 1;
+		lua_pushcfunction(L, read_route);
+		lua_rawgeti(L, -2, (lua_Integer)i + 1);
+		lua_pushlightuserdata(L, &box->routes[i]);
+		lua_call(L, 2, 0);
+	}
+	lua_pop(L, 1);
+}
+
+static void read_router(lua_State *L, struct ws_box_server *box)
+{
+	box->match = ws_option_function(L, "match");
+	if (box->match != LUA_NOREF)
+		read_routes(L, box);
+}
+
+static void join_routes(struct ws_box_server *box)
+{
+	box->owner.server->endpoint.takes_plain = box->match != LUA_NOREF;
+	for (size_t i = 0; i < box->route_count; i++)
+		ws_server_join(box->owner.server, &box->routes[i].endpoint);
+}
+
 /* listen{...} -> server | nil, message, errno */
 int ws_box_server_listen(lua_State *L)
 {
 	struct ws_context *ctx = ws_context_alive(L);
-	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 0);
+	struct ws_box_server *box = lua_newuserdatauv(L, sizeof *box, 1);
 	*box = (struct ws_box_server){
-		.owner = { .ctx = ctx, .on_idle = on_idle, .handlers = LUA_NOREF, .on_error = LUA_NOREF },
-		.anchor = LUA_NOREF, .admit = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
+		.owner = { .ctx = ctx, .on_idle = on_idle, .on_error = LUA_NOREF }, .own = ws_route_empty,
+		.anchor = LUA_NOREF, .match = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
 		.on_close = LUA_NOREF, .log = LUA_NOREF, .metrics = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
-	ws_option_handlers(L, &box->owner);
-	ws_option_names(L, "subprotocols", &box->subprotocols);
-	box->admit = ws_option_function(L, "admit");
+	ws_route_read(L, &box->own);
+	read_router(L, box);
 	box->renew_tls = ws_option_function(L, "renew_tls");
 	box->log = ws_option_function(L, "log");
 	box->metrics = ws_option_function(L, "metrics");
-	box->any_origin = ws_option_boolean(L, "any_origin");
 	const struct ws_connection_options options = ws_option_connection(L);
 	const struct ws_front_options front = ws_option_front(L);
 	lua_pushvalue(L, -1);
@@ -148,6 +188,7 @@ int ws_box_server_listen(lua_State *L)
 	strcpy(box->address, ws_listener_address(listener));
 	box->port = ws_listener_port(listener);
 	box->owner.server->user = box;
+	join_routes(box);
 	ws_server_set_tls(box->owner.server, ws_tls_option(L, "context"));
 	box->owner.server->on_shutdown = on_shutdown;
 	box->owner.server->topics.on_empty = ws_box_server_topic_empty;
@@ -328,6 +369,20 @@ static int server_reload_tls(lua_State *L)
 
 /* ---- stats */
 
+/* What went through all its endpoints. */
+static struct ws_connection_stats sum_stats(const struct ws_box_server *box)
+{
+	struct ws_connection_stats sum = box->owner.server->endpoint.stats;
+	for (size_t i = 0; i < box->route_count; i++) {
+		const struct ws_connection_stats *stats = &box->routes[i].endpoint.stats;
+		sum.messages_in += stats->messages_in;
+		sum.messages_out += stats->messages_out;
+		sum.bytes_in += stats->bytes_in;
+		sum.bytes_out += stats->bytes_out;
+	}
+	return sum;
+}
+
 static void set_count(lua_State *L, const char *name, uint64_t n)
 {
 	lua_pushinteger(L, (lua_Integer)n);
@@ -346,18 +401,20 @@ static void set_tally(lua_State *L, const char *name, const struct ws_tally *tal
 
 static int server_stats(lua_State *L)
 {
-	const struct ws_server *server = ws_box_server_check(L)->owner.server;
-	const struct ws_connection_stats *stats = &server->endpoint.stats;
+	const struct ws_box_server *box = ws_box_server_check(L);
+	const struct ws_server *server = box->owner.server;
+	const struct ws_connection_stats stats = sum_stats(box);
 	lua_newtable(L);
 	set_count(L, "opened", server->opened);
 	set_count(L, "open", server->open);
 	set_count(L, "buffered", ws_server_buffered(server));
-	set_count(L, "messages_in", stats->messages_in);
-	set_count(L, "messages_out", stats->messages_out);
-	set_count(L, "bytes_in", stats->bytes_in);
-	set_count(L, "bytes_out", stats->bytes_out);
+	set_count(L, "messages_in", stats.messages_in);
+	set_count(L, "messages_out", stats.messages_out);
+	set_count(L, "bytes_in", stats.bytes_in);
+	set_count(L, "bytes_out", stats.bytes_out);
 	set_tally(L, "closed", &server->closed);
 	set_tally(L, "refused", &server->refused);
+	set_tally(L, "requests", &server->requests);
 	lua_createtable(L, 0, 3);
 	for (size_t i = 0; i < server->closed_by.count; i++)
 		set_count(L, ws_by_names[server->closed_by.rows[i].key], server->closed_by.rows[i].count);

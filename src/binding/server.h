@@ -7,6 +7,7 @@
 
 #include "binding/options.h"
 #include "binding/owner.h"
+#include "binding/route.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -16,17 +17,18 @@ struct ws_box_server {
 	struct ws_box_server *prev, *next; /* in ctx->servers */
 	struct ws_task *waiting;       /* tasks in shutdown() */
 	int anchor;
-	int admit;                     /* registry: function(request) that judges a handshake, or LUA_NOREF */
+	int match;                     /* registry: the router's function(request, is_handshake), or LUA_NOREF */
 	int renew_tls;                 /* registry: function([tls]) -> context | nil, message, or LUA_NOREF */
 	int metrics;                   /* registry: function(stats) -> text */
 	int on_topic_empty;            /* registry: function(topic), or LUA_NOREF */
 	int on_close;                  /* registry: function(ws, code, reason, info), or LUA_NOREF */
 	int log;                       /* registry: function(ws, code, reason, info, ms), or LUA_NOREF */
-	bool any_origin;               /* the origin is not for C to judge */
 	bool over;                     /* the shutdown is complete */
 	unsigned port;                 /* 0: not TCP. Known, as the address is, when the listener has gone */
 	char address[WS_ADDRESS_SIZE];
-	struct ws_names subprotocols;
+	struct ws_route own;           /* of a server without a router */
+	struct ws_route *routes;       /* the router's, in an array */
+	size_t route_count;
 };
 
 void ws_box_server_register(lua_State *L);

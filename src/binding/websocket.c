@@ -20,8 +20,14 @@ const char *const ws_by_names[] = { "network", "peer", "local" };
 
 /* ---- the userdata's life */
 
-struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
-                          const struct ws_remote *remote)
+void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers)
+{
+	box->handlers = handlers;
+	box->discard = handlers->table && !(handlers->has & 1u << WS_SLOT_MESSAGE);
+}
+
+struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_handlers *handlers,
+                          struct ws_connection *c, struct ws_slice head, const struct ws_remote *remote)
 {
 	bool proxied = strcmp(remote->peer, remote->client) != 0;
 	size_t peer_len = strlen(remote->peer), client_size = proxied ? strlen(remote->client) + 1 : 0;
@@ -30,8 +36,8 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connec
 	*box = (struct ws_box){
 		.owner = owner, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
 		.proxied = proxied,
-		.discard = owner->table && !(owner->has & 1u << WS_SLOT_MESSAGE),
 	};
+	ws_box_set_handlers(box, handlers);
 	memcpy(box->bytes, head.data, head.len);
 	memcpy(box->bytes + head.len, remote->peer, peer_len);
 	memcpy(box->bytes + head.len + peer_len, remote->client, client_size);

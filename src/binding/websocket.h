@@ -30,6 +30,7 @@ enum ws_receives {
 /* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
 	struct ws_owner *owner;           /* outlives it */
+	const struct ws_handlers *handlers; /* its owner's, of the endpoint that was asked for */
 	struct ws_connection *connection; /* held */
 	struct ws_task *receiver;         /* the task in receive(), reader() or reader:read() */
 	struct ws_reader *reader;         /* whose message has not been read to its end; NULL: none */
@@ -87,8 +88,11 @@ bool ws_box_is_open(const struct ws_box *box);
 struct ws_box *ws_box_check(lua_State *L);
 
 /* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
-struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, struct ws_connection *c, struct ws_slice head,
-                          const struct ws_remote *remote);
+struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_handlers *handlers,
+                          struct ws_connection *c, struct ws_slice head, const struct ws_remote *remote);
+
+/* The callbacks are others. Before it has opened. */
+void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers);
 
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);

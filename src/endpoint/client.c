@@ -9,6 +9,7 @@
 #include "error.h"
 #include "net/random.h"
 #include "protocol/handshake_client.h"
+#include "protocol/reply.h"
 
 struct ws_client *ws_client_of(const struct ws_connection *c)
 {
@@ -110,7 +111,7 @@ static void say_refused(struct ws_client *client, const struct ws_head *head)
 {
 	size_t from = 0;
 	const struct ws_header *location = ws_head_next(head, "location", &from);
-	struct ws_slice phrase = head->reason.len ? head->reason : ws_slice_of(ws_handshake_phrase(head->status));
+	struct ws_slice phrase = head->reason.len ? head->reason : ws_slice_of(ws_reply_phrase(head->status));
 	const char *who = client->tunnel ? "proxy" : "server";
 	int phrase_len = (int)(phrase.len < 40 ? phrase.len : 40);
 	if (head->status >= 300 && head->status < 400 && location)

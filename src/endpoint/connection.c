@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "endpoint/connection_private.h"
+#include "endpoint/file.h"
 #include "endpoint/opening.h"
 #include "endpoint/topic.h"
 #include "error.h"
@@ -123,6 +124,10 @@ static void on_written(struct ws_transport *t)
 	if (ws_transport_buffered(t) > 0 || !c->stuck)
 		return;
 	c->stuck = false;
+	if (ws_connection_state(c) == WS_CONNECTING) { /* an answer moves on, which nobody above waits for */
+		ws_loop_defer(c->endpoint->loop, &c->work);
+		return;
+	}
 	c->drained = true;
 	ws_connection_hold(c);
 	c->endpoint->handler->on_flushed(c);
@@ -135,7 +140,7 @@ static void on_ended(struct ws_transport *t)
 {
 	struct ws_connection *c = of_transport(t);
 	ws_connection_hold(c);
-	ws_ending_step(c, WS_CLOSING_FIN_SENT, 0, 0, NULL, 0);
+	ws_ending_step(c, c->refused && t->eof ? WS_CLOSING_EOF : WS_CLOSING_FIN_SENT, 0, 0, NULL, 0);
 	ws_connection_settle(c);
 	ws_connection_release(c);
 }
@@ -163,6 +168,9 @@ static void on_work(struct ws_deferred *work)
 	struct ws_connection *c = of_work(work);
 	if (c->references == 0) {
 		connection_free(c);
+	} else if (ws_connection_state(c) == WS_CONNECTING) {
+		ws_file_continue(c);
+		ws_connection_settle(c);
 	} else if (ws_connection_state(c) != WS_CLOSED) {
 		tell_drained(c);
 		ws_pump_held_end(c);
@@ -225,8 +233,7 @@ void ws_connection_drop(struct ws_connection *c)
 {
 	struct ws_loop *loop = c->endpoint->loop;
 	ws_transport_abort(&c->transport);
-	ws_session_clear(&c->session);
-	ws_backlog_clear(&c->backlog);
+	ws_ending_clear(c);
 	ws_timer_stop(loop, &c->timer);
 	ws_loop_undefer(loop, &c->work);
 	if (!c->reported)
@@ -257,11 +264,32 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 	return 0;
 }
 
+void ws_connection_move(struct ws_connection *c, struct ws_endpoint *endpoint)
+{
+	c->endpoint = endpoint;
+	ws_session_init(&c->session, endpoint->pool, (enum ws_role)c->session.closing.role, endpoint->options.max_message);
+}
+
+static bool may_answer(const struct ws_connection *c)
+{
+	return ws_connection_state(c) == WS_CONNECTING && !c->refused;
+}
+
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
 {
-	if (ws_connection_state(c) != WS_CONNECTING || c->refused)
+	if (!may_answer(c))
 		return;
 	ws_opening_refuse(c, status, headers, body);
+	ws_loop_defer(c->endpoint->loop, &c->work);
+}
+
+void ws_connection_send_file(struct ws_connection *c, unsigned status, const char *headers, struct ws_file *file)
+{
+	if (!may_answer(c)) {
+		ws_file_free(file);
+		return;
+	}
+	ws_opening_send_file(c, status, headers, file);
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
 

@@ -16,6 +16,8 @@
 #pragma GCC visibility push(hidden)
 
 struct ws_connection;
+struct ws_file;
+struct ws_server;
 struct ws_subscription;
 
 enum ws_overflow { WS_OVERFLOW_CLOSE, WS_OVERFLOW_DROP, WS_OVERFLOW_WAIT };
@@ -54,7 +56,10 @@ enum ws_done { WS_DONE, WS_BUSY };
  * Pointers live for the call. Each may close, terminate or release the connection.
  */
 struct ws_connection_handler {
-	/* A valid opening handshake: to be answered, now or later, with ws_connection_accept or _refuse. */
+	/*
+	 * A valid opening handshake, or a plain request (c->plain): to be answered, now or later, with
+	 * ws_connection_accept, _refuse or _send_file.
+	 */
 	void (*on_request)(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes);
 	enum ws_done (*on_message)(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len);
 	/* The next bytes of a message that ws_connection_stream was called for; last: it ends with them. */
@@ -100,6 +105,8 @@ struct ws_endpoint {
 	struct ws_connection_options options;
 	struct ws_connection_stats stats;
 	struct ws_tls_context *tls; /* a server's, which holds it; NULL: in the clear */
+	struct ws_server *server;   /* NULL: a client's */
+	bool takes_plain;           /* requests that ask for no WebSocket are for on_request, too */
 	bool preface;               /* connections begin with a PROXY header, before TLS */
 };
 
@@ -112,7 +119,10 @@ struct ws_connection {
 	struct ws_endpoint *endpoint;
 	struct ws_connection *prev, *next; /* in its server's list */
 	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
-	struct ws_backlog backlog;     /* what follows the message in fragments */
+	union {
+		struct ws_backlog backlog; /* what follows the message in fragments */
+		struct ws_file *file;      /* of one that never opens: what follows the head of its answer; owned, or NULL */
+	};
 	struct ws_heartbeat heartbeat;
 	struct ws_rate rate;
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
@@ -126,7 +136,7 @@ struct ws_connection {
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
 	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
-	uint16_t refused;              /* HTTP status of our refusal; 0: none */
+	uint16_t refused;              /* HTTP status of our answer, if not the 101; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
 	uint8_t held_kind;             /* of the message that is held */
@@ -135,6 +145,8 @@ struct ws_connection {
 	bool fragments_compressed : 1;
 	bool preface : 1;              /* the PROXY header has not come yet: nothing can be said */
 	bool deciding : 1;             /* on_request is being answered */
+	bool plain : 1;                /* it has asked for no WebSocket, but for a page */
+	bool head_only : 1;            /* it has asked with HEAD */
 	bool busy : 1;                 /* a callback waits */
 	bool held : 1;                 /* a message waits for somebody who wants it */
 	bool overdue : 1;              /* one that came after our Close waited in vain: the handshake goes on without it */
@@ -172,8 +184,16 @@ enum ws_state ws_connection_state(const struct ws_connection *c);
 int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol,
                          const struct ws_deflate_parameters *agreed);
 
+/*
+ * The request is for another endpoint of the same loop, which outlives the connection. Before it is answered, once.
+ */
+void ws_connection_move(struct ws_connection *c, struct ws_endpoint *endpoint);
+
 /* Answers with an HTTP status, extra header lines (each with its CRLF) and a body, whether it has asked yet or not. */
 void ws_connection_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
+
+/* The same with a file as the body, which is the connection's from now on. */
+void ws_connection_send_file(struct ws_connection *c, unsigned status, const char *headers, struct ws_file *file);
 
 /*
  * Queues a message. 0, WS_ERROR_CLOSED, WS_ERROR_MEMORY, WS_ERROR_SYSTEM (the system gives no masking key),

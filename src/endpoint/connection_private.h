@@ -52,6 +52,9 @@ void ws_ending_step_why(struct ws_connection *c, enum ws_closing_event event, un
 /* Ends it in whatever state it is. */
 void ws_ending_out_of_memory(struct ws_connection *c);
 
+/* Frees what only a connection that goes on has use for. */
+void ws_ending_clear(struct ws_connection *c);
+
 /* Tells the server and, if it had opened, on_close. Once, and the last thing that happens. */
 void ws_ending_report(struct ws_connection *c);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "endpoint/connection_private.h"
+#include "endpoint/opening.h"
 #include "protocol/code.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -29,10 +30,21 @@ static uint64_t close_due(const struct ws_connection *c)
 	return moved > c->deadline ? moved : c->deadline;
 }
 
+/* An answer takes as long as the peer goes on taking it, and then as long as lingering does. */
+static uint64_t opening_due(const struct ws_connection *c)
+{
+	if (!c->refused)
+		return c->deadline;
+	if (c->stuck)
+		return send_due(c);
+	uint64_t moved = c->transport.progress_at + WS_LINGER_MS;
+	return moved > c->deadline ? moved : c->deadline;
+}
+
 uint64_t ws_deadline_next(const struct ws_connection *c)
 {
 	if (ws_connection_state(c) == WS_CONNECTING)
-		return c->deadline;
+		return opening_due(c);
 	if (ws_connection_state(c) == WS_CLOSING)
 		return close_due(c);
 	uint64_t due = ws_heartbeat_due(&c->heartbeat, &c->endpoint->options.heartbeat, c->transport.read_at);
@@ -118,7 +130,7 @@ void ws_deadline_passed(struct ws_connection *c)
 	try_output(c);
 	if (ws_connection_state(c) == WS_OPEN)
 		open_deadline(c);
-	else if (ws_connection_state(c) == WS_CONNECTING && ws_connection_now(c) >= c->deadline)
+	else if (ws_connection_state(c) == WS_CONNECTING && ws_connection_now(c) >= opening_due(c))
 		c->endpoint->on_opening_late(c);
 	else if (ws_connection_state(c) == WS_CLOSING && ws_connection_now(c) >= close_due(c))
 		closing_deadline(c);

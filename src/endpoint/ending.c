@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "endpoint/connection_private.h"
+#include "endpoint/file.h"
 #include "protocol/code.h"
 
 static const char no_memory[] = "out of memory";
@@ -99,12 +100,22 @@ struct ws_closing_report ws_connection_report(const struct ws_connection *c)
 	return report;
 }
 
+void ws_ending_clear(struct ws_connection *c)
+{
+	ws_session_clear(&c->session);
+	if (c->session.closing.opened) {
+		ws_backlog_clear(&c->backlog);
+	} else {
+		ws_file_free(c->file);
+		c->file = NULL;
+	}
+}
+
 void ws_ending_report(struct ws_connection *c)
 {
 	c->reported = true;
 	ws_timer_stop(c->endpoint->loop, &c->timer);
-	ws_session_clear(&c->session);
-	ws_backlog_clear(&c->backlog);
+	ws_ending_clear(c);
 	c->endpoint->on_finished(c);
 	if (c->session.closing.opened) {
 		struct ws_closing_report r = ws_connection_report(c);

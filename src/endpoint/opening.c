@@ -1,13 +1,17 @@
-/* The server's side of the opening handshake (RFC 6455 section 4.2). */
+/* The server's side of the opening handshake (RFC 6455 section 4.2), and the answers to those who don't get one. */
 #include "endpoint/opening.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "endpoint/connection_private.h"
+#include "endpoint/file.h"
 #include "endpoint/front.h"
+#include "endpoint/server.h"
 #include "error.h"
 #include "protocol/handshake.h"
+#include "protocol/reply.h"
 
 static int write_bytes(struct ws_connection *c, char *bytes, long size)
 {
@@ -15,55 +19,83 @@ static int write_bytes(struct ws_connection *c, char *bytes, long size)
 	return ws_transport_write(&c->transport, &part, 1);
 }
 
+/*
+ * Header lines of any size are allowed: written to the heap where they don't fit. body: what follows at once. 0,
+ * WS_ERROR_PROTOCOL where the head cannot be sent (somebody else's text in it, perhaps), or as ws_transport_write.
+ */
+static int write_reply(struct ws_connection *c, const struct ws_reply *reply, struct ws_slice body)
+{
+	char small[1024], *head = small;
+	long size = ws_reply_head(head, sizeof small, reply);
+	if (size > (long)sizeof small) {
+		head = malloc((size_t)size);
+		if (!head)
+			return WS_ERROR_MEMORY;
+		ws_reply_head(head, (size_t)size, reply);
+	}
+	int e = WS_ERROR_PROTOCOL;
+	if (size >= 0) {
+		const struct iovec parts[2] = { { head, (size_t)size }, { (void *)body.data, body.len } };
+		e = ws_transport_write(&c->transport, parts, body.len ? 2 : 1);
+	}
+	if (head != small)
+		free(head);
+	return e;
+}
+
+/* RFC 9110 section 9.3.2 */
+static bool sends_body(const struct ws_connection *c, unsigned status)
+{
+	return !c->head_only && ws_reply_has_body(status);
+}
+
 /* From here on the peer is only waited for: lingering close. */
-static void end_refused(struct ws_connection *c, unsigned status)
+static void answered(struct ws_connection *c, unsigned status)
 {
 	c->deciding = false;
 	c->refused = (uint16_t)status;
 	c->deadline = ws_loop_after(WS_LINGER_MS);
-	ws_transport_end(&c->transport);
+	if (!c->file)
+		ws_transport_end(&c->transport);
 }
 
-/*
- * A page of any size is allowed as the body: written to the heap where it doesn't fit. Header lines that cannot be
- * sent (somebody else's text in them, perhaps) must not go out, nor may the peer go without an answer.
- */
-static void write_refusal(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body,
-                          bool head_only)
+/* What must not go out is replaced: the peer may not go without an answer either. */
+static void answer(struct ws_connection *c, struct ws_reply *reply, struct ws_slice body)
 {
 	if (c->preface) {
-		c->refused = (uint16_t)status;
+		c->refused = (uint16_t)reply->status;
 		ws_connection_terminate(c, NULL);
 		return;
 	}
-	char small[1024], *out = small;
-	long size = ws_handshake_refusal(out, sizeof small, status, headers, body);
-	if (size < 0) {
-		status = 500;
-		headers = "";
+	reply->time = (int64_t)time(NULL);
+	if (write_reply(c, reply, sends_body(c, reply->status) ? body : ws_slice_of("")) == WS_ERROR_PROTOCOL) {
+		ws_file_free(c->file);
+		c->file = NULL;
 		body = ws_slice_of("the server's answer was not valid");
-		size = ws_handshake_refusal(out, sizeof small, status, headers, body);
+		*reply = (struct ws_reply){ 500, "", body.len, reply->time };
+		write_reply(c, reply, sends_body(c, 500) ? body : ws_slice_of(""));
 	}
-	if (size > (long)sizeof small) {
-		out = malloc((size_t)size);
-		if (out)
-			ws_handshake_refusal(out, (size_t)size, status, headers, body);
-	}
-	if (out && size > 0)
-		write_bytes(c, out, head_only ? size - (long)body.len : size);
-	if (out != small)
-		free(out);
-	end_refused(c, status);
+	answered(c, reply->status);
 }
 
 void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body)
 {
-	write_refusal(c, status, headers, body, false);
+	answer(c, &(struct ws_reply){ status, headers, body.len, 0 }, body);
 }
 
-static long refuse(struct ws_connection *c, const struct ws_refusal *refusal, bool head_only)
+void ws_opening_send_file(struct ws_connection *c, unsigned status, const char *headers, struct ws_file *file)
 {
-	write_refusal(c, refusal->status, "", ws_slice_of(refusal->why), head_only);
+	struct ws_reply reply = { status, headers, file->size, 0 };
+	if (sends_body(c, status))
+		c->file = file;
+	else
+		ws_file_free(file);
+	answer(c, &reply, ws_slice_of(""));
+}
+
+static long refuse(struct ws_connection *c, const struct ws_refusal *refusal)
+{
+	ws_opening_refuse(c, refusal->status, "", ws_slice_of(refusal->why));
 	return WS_ERROR_PROTOCOL;
 }
 
@@ -75,7 +107,7 @@ static long take_preface(struct ws_connection *c, const char *data, size_t len)
 	if (used == WS_AGAIN)
 		return WS_AGAIN;
 	if (used < 0)
-		return refuse(c, &refusal, false);
+		return refuse(c, &refusal);
 	c->preface = false;
 	if (!c->endpoint->tls)
 		return used;
@@ -85,21 +117,34 @@ static long take_preface(struct ws_connection *c, const char *data, size_t len)
 	return (long)len;
 }
 
+/* A page is answered whenever it is ready: the deadline was that of the request. */
+static int check(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal)
+{
+	struct ws_slice key;
+	c->head_only = ws_slice_is(head->method, "HEAD");
+	if (c->endpoint->takes_plain && !ws_handshake_asked(head)) {
+		c->plain = true;
+		ws_server_of(c)->answering++;
+	}
+	if (c->endpoint->on_head && c->endpoint->on_head(c, head, refusal) != 0)
+		return WS_ERROR_PROTOCOL;
+	if (!c->plain)
+		return ws_handshake_check(head, &key, refusal);
+	c->deadline = WS_NEVER;
+	return ws_handshake_check_body(head, refusal);
+}
+
 long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 {
 	if (c->preface)
 		return take_preface(c, data, len);
 	struct ws_head head;
 	struct ws_refusal refusal;
-	struct ws_slice key;
 	long used = ws_head_parse_request(&head, data, len, c->endpoint->options.max_head, &refusal);
 	if (used == WS_AGAIN)
 		return WS_AGAIN;
-	if (used < 0)
-		return refuse(c, &refusal, false);
-	bool welcome = !c->endpoint->on_head || c->endpoint->on_head(c, &head, &refusal) == 0;
-	if (!welcome || ws_handshake_check(&head, &key, &refusal) != 0) /* RFC 9110 section 9.3.2: HEAD gets no body */
-		return refuse(c, &refusal, ws_slice_is(head.method, "HEAD"));
+	if (used < 0 || check(c, &head, &refusal) != 0)
+		return refuse(c, &refusal);
 	c->deciding = true;
 	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
 	free(c->remote);

@@ -19,8 +19,11 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len);
 /* The deadline has passed: 408, or the end of who was refused and does not leave. */
 void ws_opening_late(struct ws_connection *c);
 
-/* Writes a refusal and begins the lingering close; before the PROXY header has come, drops it. */
+/* Writes an answer and begins the lingering close; before the PROXY header has come, drops it. */
 void ws_opening_refuse(struct ws_connection *c, unsigned status, const char *headers, struct ws_slice body);
+
+/* The same with a file, which is taken over. */
+void ws_opening_send_file(struct ws_connection *c, unsigned status, const char *headers, struct ws_file *file);
 
 /* Writes the 101. 0 or WS_ERROR_MEMORY. */
 int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol);

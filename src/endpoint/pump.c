@@ -231,8 +231,16 @@ static const char *eof_reason(const struct ws_connection *c)
 	                               : "connection closed by the peer without a Close frame";
 }
 
+/* The peer may have shut down writing only, and wait for our answer: that is over when all of it has left. */
+static bool answering(const struct ws_connection *c)
+{
+	return ws_connection_state(c) == WS_CONNECTING && c->refused && !c->transport.fin_sent;
+}
+
 static void take_end(struct ws_connection *c)
 {
+	if (answering(c))
+		return;
 	c->eof_held = c->attended && ws_connection_state(c) == WS_OPEN;
 	if (c->eof_held)
 		c->deadline = ws_loop_after(c->endpoint->options.close_timeout);

@@ -35,7 +35,7 @@ static void tally(struct ws_tally *t, unsigned key)
 
 struct ws_server *ws_server_of(const struct ws_connection *c)
 {
-	return (struct ws_server *)((char *)c->endpoint - offsetof(struct ws_server, endpoint));
+	return c->endpoint->server;
 }
 
 static uint64_t now(const struct ws_server *server)
@@ -106,7 +106,8 @@ static void on_finished(struct ws_connection *c)
 		}
 	} else {
 		server->opening--;
-		tally(&server->refused, c->refused);
+		server->answering -= c->plain;
+		tally(c->plain ? &server->requests : &server->refused, c->refused);
 	}
 	if (server->shutting && !server->first)
 		last_over(server);
@@ -141,7 +142,8 @@ static void tell_share(struct ws_server *server)
 	size_t due = share(server);
 	for (struct ws_connection *c = server->first; c && (all || server->told < due); c = c->next) {
 		enum ws_state state = ws_connection_state(c);
-		if (state == WS_OPEN || (all && state == WS_CONNECTING && !c->refused)) {
+		bool opening = state == WS_CONNECTING && !c->refused && !c->plain; /* a page is still delivered */
+		if (state == WS_OPEN || (all && opening)) {
 			close_one(server, c);
 			server->told++;
 		}
@@ -247,6 +249,7 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 		.on_finished = on_finished,
 		.options = *options,
 		.preface = front->proxy_protocol,
+		.server = server,
 	};
 	server->max_connections = max_connections;
 	server->listener = listener;
@@ -257,11 +260,20 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	return server;
 }
 
-const char *ws_server_full(const struct ws_server *server)
+void ws_server_join(struct ws_server *server, struct ws_endpoint *endpoint)
 {
+	const struct ws_connection_options options = endpoint->options;
+	*endpoint = server->endpoint;
+	endpoint->options = options;
+}
+
+const char *ws_server_full(const struct ws_connection *c)
+{
+	const struct ws_server *server = ws_server_of(c);
+	const size_t others = server->open + server->answering - c->plain;
 	if (server->shutting && !spreading(server))
 		return shutting;
-	bool full = server->max_connections && server->open >= server->max_connections;
+	bool full = server->max_connections && others >= server->max_connections;
 	return full ? "the server has all the connections it may have" : NULL;
 }
 
@@ -308,6 +320,7 @@ void ws_server_free(struct ws_server *server)
 	free(server->closed.rows);
 	free(server->closed_by.rows);
 	free(server->refused.rows);
+	free(server->requests.rows);
 	ws_tls_context_release(server->endpoint.tls);
 	free(server);
 }

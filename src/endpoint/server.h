@@ -41,6 +41,8 @@ struct ws_server {
 	struct ws_tally closed;       /* by code */
 	struct ws_tally closed_by;    /* by enum ws_by */
 	struct ws_tally refused;      /* by HTTP status; 0: the peer left during the handshake */
+	struct ws_tally requests;     /* those that ask for no WebSocket, by status; 0: the peer left before the answer */
+	size_t answering;             /* connections with such a request */
 	size_t ended, aborted;        /* during the shutdown: connections over, and those of them that were not clean */
 	size_t users;                 /* ws_server_hold */
 	void (*on_shutdown)(struct ws_server *server); /* once: all is over */
@@ -60,6 +62,9 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
                                 const struct ws_connection_options *options, const struct ws_front_options *front,
                                 size_t max_connections);
 
+/* Makes one more endpoint for its connections, for ws_connection_move; its options are there already. */
+void ws_server_join(struct ws_server *server, struct ws_endpoint *endpoint);
+
 /*
  * The layer above has not done with a connection yet, or with its end: a shutdown waits for it, but no longer than
  * close_timeout after the last connection is over.
@@ -73,8 +78,8 @@ void ws_server_release(struct ws_server *server);
  */
 void ws_server_shutdown(struct ws_server *server, const struct ws_server_shutdown *shutdown);
 
-/* Why a new connection is to be refused with 503; NULL: it is not. Static. */
-const char *ws_server_full(const struct ws_server *server);
+/* Why a connection that asks is to be refused with 503; NULL: it is not. Static. */
+const char *ws_server_full(const struct ws_connection *c);
 
 /* For connections from now on; the context is held. NULL: in the clear. */
 void ws_server_set_tls(struct ws_server *server, struct ws_tls_context *tls);

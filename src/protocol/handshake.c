@@ -1,4 +1,4 @@
-/* The server's half of the opening handshake: what a request must say, and the two answers to it. */
+/* The server's half of the opening handshake: what a request must say, and the answer to it. */
 #include "protocol/handshake.h"
 
 #include <openssl/evp.h>
@@ -47,18 +47,23 @@ static bool key_valid(struct ws_slice key)
 	return memchr("AQgw", key.data[WS_HANDSHAKE_KEY - 3], 4) != NULL;
 }
 
-/* An upgrade with a body: the frames would begin behind bytes that nobody reads. */
-static int body_check(const struct ws_head *head, struct ws_refusal *refusal)
+/* Behind an upgrade with a body the frames would begin behind bytes that nobody reads. */
+int ws_handshake_check_body(const struct ws_head *head, struct ws_refusal *refusal)
 {
 	struct ws_slice length;
 
 	if (header_find(head, "Transfer-Encoding", &length) != 0)
-		return refuse(refusal, 400, "An opening handshake has no Transfer-Encoding.");
+		return refuse(refusal, 400, "A request has no Transfer-Encoding here.");
 	if (header_find(head, "Content-Length", &length) != 0)
 		for (size_t i = 0; i < length.len; i++)
 			if (length.data[i] != '0')
-				return refuse(refusal, 413, "An opening handshake has no body.");
+				return refuse(refusal, 413, "A request has no body here.");
 	return 0;
+}
+
+bool ws_handshake_asked(const struct ws_head *head)
+{
+	return head->minor >= 1 && ws_head_lists(head, "Upgrade", "websocket");
 }
 
 /* Whether the request asks for a WebSocket at all (section 4.2.1 points 1, 3 and 4). */
@@ -85,7 +90,7 @@ int ws_handshake_check(const struct ws_head *head, struct ws_slice *key, struct 
 	struct ws_slice version;
 	int result;
 
-	if ((result = upgrade_check(head, refusal)) != 0 || (result = body_check(head, refusal)) != 0)
+	if ((result = upgrade_check(head, refusal)) != 0 || (result = ws_handshake_check_body(head, refusal)) != 0)
 		return result;
 	/* Point 6; once only (section 11.3.5); another version is told ours (section 4.4). */
 	if (header_find(head, "Sec-WebSocket-Version", &version) != 1)
@@ -243,15 +248,7 @@ bool ws_handshake_same_origin(const struct ws_head *head)
 		&& origin_port == host_port && host_equals(origin_host, host_host);
 }
 
-/* --- the answers --------------------------------------------------------------------------------- */
-
-/* Whether valid extra lines have a field of that name. */
-static bool extra_has(const char *extra, const char *name)
-{
-	const char *const names[] = { name, NULL };
-
-	return !ws_head_lines_valid(extra, names);
-}
+/* --- the answer ---------------------------------------------------------------------------------- */
 
 int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
 {
@@ -305,73 +302,4 @@ long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct w
 	ws_head_write(&w, extra);
 	ws_head_write(&w, "\r\n");
 	return (long)w.used;
-}
-
-/* The fields that a status must have, and the connection's end. */
-static void fields_write(struct ws_head_writer *w, unsigned status, const char *extra)
-{
-	/* RFC 9110 section 15.5.6 */
-	if (status == 405 && !extra_has(extra, "Allow"))
-		ws_head_write(w, "Allow: GET\r\n");
-	/* RFC 6455 section 4.4 */
-	if (status == 426 && !extra_has(extra, "Sec-WebSocket-Version"))
-		ws_head_write(w, "Sec-WebSocket-Version: 13\r\n");
-	/* RFC 9110 sections 15.5.22 and 7.8: Upgrade is always listed in Connection. */
-	ws_head_write(w, status == 426 ? "Upgrade: websocket\r\nConnection: Upgrade, close\r\n"
-		: "Connection: close\r\n");
-}
-
-long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *extra, struct ws_slice body)
-{
-	static const char *const own[] = { "Connection", "Content-Length", "Transfer-Encoding", "Upgrade", NULL };
-	struct ws_head_writer w = { out, size, 0 };
-
-	if (status < 200 || status > 599 || !ws_head_lines_valid(extra, own))
-		return WS_ERROR_PROTOCOL;
-	ws_head_write(&w, "HTTP/1.1 ");
-	ws_head_write_number(&w, status);
-	ws_head_write(&w, " ");
-	ws_head_write(&w, ws_handshake_phrase(status));
-	ws_head_write(&w, "\r\n");
-	if (!extra_has(extra, "Content-Type"))
-		ws_head_write(&w, "Content-Type: text/plain; charset=utf-8\r\n");
-	ws_head_write(&w, "Content-Length: ");
-	ws_head_write_number(&w, body.len);
-	ws_head_write(&w, "\r\n");
-	fields_write(&w, status, extra);
-	ws_head_write(&w, extra);
-	ws_head_write(&w, "\r\n");
-	ws_head_write_slice(&w, body);
-	return (long)w.used;
-}
-
-const char *ws_handshake_phrase(unsigned status)
-{
-	static const struct {
-		unsigned status;
-		const char *phrase;
-	} phrases[] = {
-		{ 100, "Continue" }, { 101, "Switching Protocols" },
-		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 203, "Non-Authoritative Information" },
-		{ 204, "No Content" }, { 205, "Reset Content" }, { 206, "Partial Content" },
-		{ 300, "Multiple Choices" }, { 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" },
-		{ 304, "Not Modified" }, { 305, "Use Proxy" }, { 307, "Temporary Redirect" },
-		{ 308, "Permanent Redirect" },
-		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 402, "Payment Required" }, { 403, "Forbidden" },
-		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 406, "Not Acceptable" },
-		{ 407, "Proxy Authentication Required" }, { 408, "Request Timeout" }, { 409, "Conflict" },
-		{ 410, "Gone" }, { 411, "Length Required" }, { 412, "Precondition Failed" },
-		{ 413, "Content Too Large" }, { 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
-		{ 422, "Unprocessable Content" }, { 426, "Upgrade Required" },
-		{ 428, "Precondition Required" }, { 429, "Too Many Requests" },      /* RFC 6585 */
-		{ 431, "Request Header Fields Too Large" },                          /* RFC 6585 */
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
-		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" }
-	};
-
-	for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-		if (phrases[i].status == status)
-			return phrases[i].phrase;
-	return "Unknown";
 }

@@ -2,6 +2,7 @@
 #ifndef WS_PROTOCOL_HANDSHAKE_H
 #define WS_PROTOCOL_HANDSHAKE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "protocol/head.h"
@@ -12,6 +13,12 @@ enum {
 	WS_HANDSHAKE_ACCEPT = 28,     /* characters of Sec-WebSocket-Accept */
 	WS_HANDSHAKE_KEY = 24         /* characters of Sec-WebSocket-Key */
 };
+
+/* Whether the request asks for a WebSocket, rightly or not. HTTP/1.0 cannot (RFC 9110 section 7.8). */
+bool ws_handshake_asked(const struct ws_head *head);
+
+/* Whether it has no body: 0, or WS_ERROR_PROTOCOL with refusal filled (400, 413). */
+int ws_handshake_check_body(const struct ws_head *head, struct ws_refusal *refusal);
 
 /*
  * Checks a parsed request against section 4.2.1: GET, HTTP/1.1, Upgrade, Connection, one key that is 16
@@ -53,18 +60,6 @@ int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT]);
  */
 long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct ws_slice subprotocol,
                            const char *extra);
-
-/*
- * A refusal: status line, Content-Type (unless extra has one), Content-Length, Connection: close, the extra
- * header lines (each with its CRLF, or ""; 405 gets Allow: GET and 426 gets Upgrade: websocket, its
- * Connection: Upgrade and Sec-WebSocket-Version: 13 by themselves), body. Returns as above;
- * WS_ERROR_PROTOCOL where extra is not whole header lines or has Connection, Upgrade, Content-Length or
- * Transfer-Encoding, and for a status outside 200-599.
- */
-long ws_handshake_refusal(char *out, size_t size, unsigned status, const char *extra, struct ws_slice body);
-
-/* The status' standard phrase (RFC 9110 section 15), "Unknown" for what it does not know. Static. */
-const char *ws_handshake_phrase(unsigned status);
 
 /* Sec-WebSocket-Key of 16 unpredictable bytes, no NUL. */
 void ws_handshake_key(const uint8_t nonce[16], char key[WS_HANDSHAKE_KEY]);
