@@ -54,8 +54,9 @@ function moonsocket.serve(where, handler, given)
   local place, wrong = address.parse(where)
   if not place then error("serve: " .. wrong, 2) end
   config.host, config.port, config.path, config.fd = place.host, place.port or 0, place.path, place.fd or -1
+  local context = setmetatable({}, { __mode = "v" }) -- the server keeps the router
   if router.is(handler) then
-    config.routes, config.match = router.compile(handler, given)
+    config.routes, config.match = router.compile(handler, given, context)
     config.handlers = {}
   else
     config.handlers, config.table = handlers.of("serve", handler, 3)
@@ -72,6 +73,7 @@ function moonsocket.serve(where, handler, given)
   end
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
+  context.server = server
   return server
 end
 

@@ -34,7 +34,7 @@ function files.path(segments)
   for _, name in ipairs(names) do
     if not is_name(name) then return nil end
   end
-  return #names > 0 and table.concat(names, "/") or nil
+  return table.concat(names, "/")
 end
 
 local function not_found() return 404, "there is no such file", "" end
@@ -50,6 +50,7 @@ end
 -- @param segments of the path behind the prefix
 -- @return status, body or file, header lines
 function files.respond(folder, segments, request)
+  if #segments == 0 then return moved(request) end
   local path = files.path(segments)
   if not path then return not_found() end
   local file, changed = folder:open(path)

@@ -11,6 +11,8 @@ local families = {
   { "connections_closed_by_total", "counter", "Connections that have ended, by who ended them.", "closed_by", "by" },
   { "handshakes_refused_total", "counter", "Opening handshakes that failed, by HTTP status; 0: the client left.",
     "refused", "status" },
+  { "requests_total", "counter", "HTTP requests for no WebSocket, by HTTP status; 0: the client left.", "requests",
+    "status" },
   { "messages_in_total", "counter", "Messages received.", "messages_in" },
   { "messages_out_total", "counter", "Messages sent.", "messages_out" },
   { "bytes_in_total", "counter", "Bytes of the messages received.", "bytes_in" },

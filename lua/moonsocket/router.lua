@@ -54,7 +54,7 @@ end
 -- Exact segments win over parameters, and both over the files of a folder above.
 local function find(node, segments, i, wanted, values)
   local segment = segments[i]
-  if not segment then return node[wanted] or node.get or node.websocket, values, i end
+  if not segment then return node[wanted] or node.get or node.websocket or node.files, values, i end
   local child = node.children[segment]
   local found, at, from
   if child then found, at, from = find(child, segments, i + 1, wanted, values) end
@@ -69,8 +69,10 @@ end
 
 -- ---- requests
 
-local not_found = ("there is nothing at this path")
+local not_found = "there is nothing at this path"
 local allow = "Allow: GET, HEAD\r\n"
+
+local metrics_type = "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
 
 local function params_of(route, values)
   local params = {}
@@ -80,7 +82,7 @@ end
 
 -- What the core is to do with a request: the number of a WebSocket's route, or a function(request) that answers, or
 -- status, body, header lines.
-local function match(tree, request, is_handshake)
+local function match(tree, context, request, is_handshake)
   local segments = split(request.path)
   if not segments then return 400, "the path is not percent-encoded as it should be", "" end
   local route, values, from = find(tree, segments, 1, is_handshake and "websocket" or "get", {})
@@ -88,7 +90,7 @@ local function match(tree, request, is_handshake)
   request.params = params_of(route, values)
   if route.number then return route.number end
   if request.method ~= "GET" and request.method ~= "HEAD" then return 405, "this is read with GET", allow end
-  return route.responder(table.move(segments, from, #segments, 1, {}))
+  return route.responder(table.move(segments, from, #segments, 1, {}), context)
 end
 
 -- ---- what the user calls
@@ -149,6 +151,16 @@ function methods:get(path, fn)
   return self
 end
 
+--- The server's metrics, as Prometheus reads them.
+function methods:metrics(path)
+  check(self, "metrics", path)
+  local function responder(_, context)
+    return function() return 200, context.server:metrics(), metrics_type end
+  end
+  add(self, "metrics", path, "get", { responder = responder })
+  return self
+end
+
 --- The files of a folder, below a path.
 function methods:files(prefix, folder)
   check(self, "files", prefix)
@@ -182,12 +194,13 @@ function router.is(value) return getmetatable(value) == metatable end
 
 --- What core.listen wants of a router.
 -- @param given the user's options of serve
+-- @param context its field server is to be set as soon as there is one
 -- @return routes, match
-function router.compile(self, given)
+function router.compile(self, given, context)
   local shared, routes = options.endpoint_part(given or {}), {}
   self.served = true
   for i, websocket in ipairs(self.websockets) do routes[i] = endpoint(websocket, shared) end
-  return routes, function(request, is_handshake) return match(self.tree, request, is_handshake) end
+  return routes, function(request, is_handshake) return match(self.tree, context, request, is_handshake) end
 end
 
 --- A router without routes.

@@ -12,7 +12,7 @@
 #include "error.h"
 
 /* Of one turn: so that nobody else waits for long, and that a peer that reads slowly costs no more memory. */
-enum { PIECE = 64 * 1024 };
+enum { PIECE = 128 * 1024 };
 
 int ws_folder_open(const char *path)
 {
