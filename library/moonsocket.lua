@@ -14,6 +14,8 @@
 ---| "text"   # UTF-8
 ---| "binary" # any bytes
 
+---@alias moonsocket.Handler fun(ws: moonsocket.WebSocket, request: moonsocket.Request)|moonsocket.Callbacks
+
 ---@alias moonsocket.By
 ---| "peer"    # the peer's Close frame came first
 ---| "local"   # our Close frame, our failing of the connection, or terminate() came first
@@ -32,16 +34,20 @@ local moonsocket = {}
 ---
 ---A handler is called for each connection that has opened, in a coroutine of its own. If it returns without having set
 ---`on_message` the connection is closed with 1000; if it raises an error, with 1011. A table of callbacks is one set of
----functions for all connections.
+---functions for all connections. A router has a handler for each path.
 ---
 ---Raises an error if the address is not one, or the handler or an option is wrong.
 ---@param address integer|string
----@param handler fun(ws: moonsocket.WebSocket, request: moonsocket.Request)|moonsocket.Callbacks
+---@param handler moonsocket.Handler|moonsocket.Router
 ---@param options? moonsocket.ServerOptions
 ---@return moonsocket.Server? server nil if it cannot listen there
 ---@return string? message
 ---@return integer? errno
 function moonsocket.serve(address, handler, options) end
+
+---A router without routes, for serve: WebSockets, pages and files by path. docs/http.md says more.
+---@return moonsocket.Router
+function moonsocket.router() end
 
 ---Connects to a server. Waits until the connection is open, or has failed to.
 ---
@@ -277,10 +283,6 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default 5) Seconds that the peer has to answer our Close frame, and then to end TCP.
 ---@field close_timeout? number
 ---
----(default 8192) Bytes of the head of the opening handshake that comes in. A longer one, or one of more than 64
----headers, is refused: a request with 431.
----@field max_head? integer
----
 ---(default false) Messages are compressed (permessage-deflate, RFC 7692) if the peer wants that, too: ws.extensions
 ---says so. true: with the defaults of moonsocket.Compression, which take no memory per connection. docs/compression.md
 ---says when it is worth while, and when it is dangerous.
@@ -290,7 +292,24 @@ function moonsocket.is_unexpected(code, ...) end
 ---its own: ws.subprotocol.
 ---@field subprotocols? string[]
 
----@class moonsocket.ServerOptions: moonsocket.ConnectionOptions
+---Of a WebSocket endpoint: serve's only one, or a route of a router.
+---@class moonsocket.EndpointOptions: moonsocket.ConnectionOptions
+---
+---(default none: the host and port that the request itself names) Pages that may connect, as "https://example.com";
+---others are refused with 403, because a browser lets any page try. A client that sends no Origin, being no browser,
+---may always connect.
+---@field origins? "*"|string[]|fun(origin: string): boolean
+---
+---(default none) Says who may connect; it may wait. It returns true; or an HTTP status from 300 to 599, a body and a
+---table of headers; or nil, a code from 4000 to 4999 and a reason: then the connection is opened and closed with them
+---at once, because a browser shows its page the code, but no status. false or nil alone: 403. An error in it: 500.
+---@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
+
+---@class moonsocket.ServerOptions: moonsocket.EndpointOptions
+---
+---(default 8192) Bytes of the head of the opening handshake or of another request. A longer one, or one of more than 64
+---headers, is refusedwith 431.
+---@field max_head? integer
 ---
 ---(default none) TLS, 1.2 and later, with every client (wss://). server:reload_tls renews its certificates.
 ---@field tls? moonsocket.ServerTls
@@ -325,21 +344,14 @@ function moonsocket.is_unexpected(code, ...) end
 ---(default false) Several processes may listen on the same port (SO_REUSEPORT).
 ---@field reuse_port? boolean
 ---
----(default none: the host and port that the request itself names) Pages that may connect, as "https://example.com";
----others are refused with 403, because a browser lets any page try. A client that sends no Origin, being no browser,
----may always connect.
----@field origins? "*"|string[]|fun(origin: string): boolean
----
----(default none) Says who may connect; it may wait. It returns true; or an HTTP status from 300 to 599, a body and a
----table of headers; or nil, a code from 4000 to 4999 and a reason: then the connection is opened and closed with them
----at once, because a browser shows its page the code, but no status. false or nil alone: 403. An error in it: 500.
----@field authorize? fun(request: moonsocket.Request): (boolean|integer)?, (string|integer)?, (table|string)?
----
 ---(default false) Writes a line of JSON for every connection that has ended: how, and who ended it. true: to stderr; or
 ---to an open file; or to a function, which may wait, without a line feed. docs/logging.md says what is in it.
 ---@field log? boolean|file*|fun(line: string)
 
 ---@class moonsocket.ClientOptions: moonsocket.ConnectionOptions
+---
+---(default 8192) Bytes of the head of the server's answer. A longer one, or one of more than 64 headers, is refused.
+---@field max_head? integer
 ---
 ---(default none) TLS, for wss:// URLs. None: it trusts the system's store and shows no certificate.
 ---@field tls? moonsocket.ClientTls
@@ -657,7 +669,7 @@ function WebSocket:on_error(fn) end
 ---@field query string what is behind the "?", as it came; "" if there is none
 ---@field headers table<string, string> names in lower case, found in any case; repeated ones are joined with ", "
 ---@field cookies table<string, string> values as they came, without quotes around them
----@field params table<string, string> always empty: there are no routes yet
+---@field params table<string, string> what stands for the path's `:name`s; empty without a router
 ---@field remote_address string the client's, as far as it is known: "127.0.0.1:40000", "[::1]:40000" or "unix:"; as a
 ---trusted proxy has said it without a port, "192.0.2.1" or "2001:db8::1"
 ---@field peer_address string the socket's, which may be a proxy's; the same where no proxy is known of
@@ -688,6 +700,38 @@ function Client:connections() end
 ---No more connections, and no more on_open. A pause or an attempt is over at once, and nobody is told of it; a
 ---connection that is open is closed with 1000, and on_down told when that is done. Again, it does nothing.
 function Client:stop() end
+
+-- ---- a router
+
+---Which path is whose. A segment `:name` of a path stands for any one: `request.params.name`. Routes are added before
+---serve. Every method returns the router, and raises an error if an argument is wrong or the path is taken.
+---@class moonsocket.Router
+local Router = {}
+
+---A WebSocket endpoint. Its options go over those of serve.
+---@param path string
+---@param handler moonsocket.Handler
+---@param options? moonsocket.EndpointOptions
+---@return moonsocket.Router
+function Router:websocket(path, handler, options) end
+
+---A page, for GET and HEAD. The function may wait. An error in it, or anything else that it returns, is a 500 and goes
+---to the server's on_error.
+---@param path string
+---@param fn fun(request: moonsocket.Request): string|integer, (string|table)?, table? [status,] body [, headers]
+---@return moonsocket.Router
+function Router:get(path, fn) end
+
+---The files of a folder, below a path. No link in it is followed.
+---@param prefix string
+---@param folder string
+---@return moonsocket.Router
+function Router:files(prefix, folder) end
+
+---server:metrics(), for Prometheus to fetch.
+---@param path string
+---@return moonsocket.Router
+function Router:metrics(path) end
 
 -- ---- a server
 
@@ -783,6 +827,7 @@ function Server:on_error(fn) end
 ---@field closed table<integer, integer> connections that have ended, by the code that on_close was told
 ---@field closed_by table<moonsocket.By, integer> the same, by whom
 ---@field refused table<integer, integer> handshakes that failed, by HTTP status; 0: the client left
+---@field requests table<integer, integer> requests for no WebSocket, by HTTP status; 0: the client left
 ---@field messages_in integer
 ---@field messages_out integer
 ---@field bytes_in integer of those messages

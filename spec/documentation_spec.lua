@@ -343,6 +343,10 @@ describe("the API reference", function()
     assert.same({ "codes" }, sorted_keys(class "moonsocket".fields))
   end)
 
+  it("has the methods of a router", function()
+    assert.same(sorted_keys(getmetatable(moonsocket.router()).__index), sorted_keys(class "moonsocket.Router".methods))
+  end)
+
   it("has every close code", function()
     local names = {}
     for name in pairs(moonsocket.codes) do
@@ -408,7 +412,9 @@ describe("the API reference", function()
   end)
 
   for kind, declared in pairs {
-    server = { "moonsocket.ServerOptions" }, client = { "moonsocket.ClientOptions" },
+    endpoint = { "moonsocket.EndpointOptions" },
+    server = { "moonsocket.EndpointOptions", "moonsocket.ServerOptions" },
+    client = { "moonsocket.ClientOptions" },
     reconnect = { "moonsocket.ClientOptions", "moonsocket.ReconnectOptions" },
   } do
     it("has the options of a " .. kind .. " with their defaults", function()
@@ -459,7 +465,8 @@ describe("the API reference", function()
 
   it("has the callbacks of a table", function()
     local names = {}
-    for name in read "lua/moonsocket.lua":match "\nlocal slots = {(.-)}":gmatch '"(%l+)"' do names[name] = true end
+    local slots = read "lua/moonsocket/handlers.lua":match "\nlocal slots = {(.-)}"
+    for name in slots:gmatch '"(%l+)"' do names[name] = true end
     assert.same(sorted_keys(names), sorted_keys(class "moonsocket.Callbacks".fields))
   end)
 

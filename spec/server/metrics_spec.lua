@@ -6,7 +6,7 @@ local scene = require "spec.support.scene"
 local function stats(changes)
   local filled = {
     opened = 0, open = 0, buffered = 0, messages_in = 0, messages_out = 0, bytes_in = 0, bytes_out = 0,
-    closed = {}, closed_by = {}, refused = {},
+    closed = {}, closed_by = {}, refused = {}, requests = {},
   }
   for name, value in pairs(changes or {}) do filled[name] = value end
   return filled
@@ -44,6 +44,7 @@ describe("metrics", function()
     local families = parse(metrics.text(stats {
       opened = 10, open = 2, buffered = 3, messages_in = 4, messages_out = 5, bytes_in = 6, bytes_out = math.maxinteger,
       closed = { [1000] = 6, [1006] = 2 }, closed_by = { peer = 7, ["local"] = 1 }, refused = { [0] = 8, [403] = 9 },
+      requests = { [200] = 10 },
     }))
     local read = {}
     for name, family in pairs(families) do
@@ -56,6 +57,7 @@ describe("metrics", function()
       connections_closed_total = { ['{code="1000"}'] = 6, ['{code="1006"}'] = 2 },
       connections_closed_by_total = { ['{by="peer"}'] = 7, ['{by="local"}'] = 1 },
       handshakes_refused_total = { ['{status="0"}'] = 8, ['{status="403"}'] = 9 },
+      requests_total = { ['{status="200"}'] = 10 },
       messages_in_total = { [""] = 4 }, messages_out_total = { [""] = 5 },
       bytes_in_total = { [""] = 6 }, bytes_out_total = { [""] = math.maxinteger },
       buffered_bytes = { [""] = 3 },
@@ -75,7 +77,7 @@ describe("metrics", function()
       n = n + 1
       assert.truthy(family.help:find "%.$")
     end
-    assert.equal(10, n)
+    assert.equal(11, n)
   end)
 
   it("are listed in docs/metrics.md, and no others", function()
