@@ -53,9 +53,9 @@ function files.respond(folder, segments, request)
   if #segments == 0 then return moved(request) end
   local path = files.path(segments)
   if not path then return not_found() end
-  local file, changed = folder:open(path)
+  local file, changed = folder:open(path) -- or nil, and whether it is a folder
   if not file then
-    if changed then return moved(request) end
+    if changed and segments[#segments] ~= "" then return moved(request) end
     return not_found()
   end
   local given = { ["Last-Modified"] = changed, ["X-Content-Type-Options"] = "nosniff" }

@@ -98,8 +98,6 @@ end
 local methods = {}
 local metatable = { __index = methods, __name = "moonsocket.router" }
 
-function metatable.__tostring(self) return ("moonsocket.router of %d routes"):format(#self.routes) end
-
 local function check(self, what, path)
   if getmetatable(self) ~= metatable then
     error(("%s: a router expected, got %s: call it as router:%s(...)"):format(what, type(self), what), 3)
@@ -111,17 +109,17 @@ local function check(self, what, path)
 end
 
 local function add(self, what, path, kind, route)
-  local node, names = place(self.tree, path)
+  local node, names = place(self.tree, kind == "files" and path:gsub("/$", "") or path)
   if not node then error(("%s: %s: %s"):format(what, path, names), 3) end
   if node[kind] then error(("%s: %s is there already, as %s"):format(what, path, node[kind].path), 3) end
-  for _, other in pairs { node.websocket or nil, node.get or nil } do
-    if table.concat(other.names, " ") ~= table.concat(names, " ") then
+  for _, each in ipairs { "websocket", "get", "files" } do
+    local other = node[each]
+    if other and table.concat(other.names, " ") ~= table.concat(names, " ") then
       error(("%s: %s and %s are the same path with other names"):format(what, path, other.path), 3)
     end
   end
   route.path, route.names = path, names
   node[kind] = route
-  self.routes[#self.routes + 1] = route
 end
 
 local function check_function(what, fn)
@@ -172,7 +170,7 @@ function methods:files(prefix, folder)
   local function responder(segments)
     return function(request) return files.respond(opened, segments, request) end
   end
-  add(self, "files", (prefix:gsub("/$", "")), "files", { responder = responder })
+  add(self, "files", prefix, "files", { responder = responder })
   return self
 end
 
@@ -204,6 +202,6 @@ function router.compile(self, given, context)
 end
 
 --- A router without routes.
-function router.new() return setmetatable({ tree = new_node(), routes = {}, websockets = {} }, metatable) end
+function router.new() return setmetatable({ tree = new_node(), websockets = {} }, metatable) end
 
 return router

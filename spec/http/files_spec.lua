@@ -128,7 +128,7 @@ describe("a file", function()
         "/f/sub%2f..%2f..%2fsecret", "/f/..\\secret", "/f/..%5csecret", "/f/sub%5c..%5c..%5csecret", "/f//etc/passwd",
         "/f/%2fetc/passwd", "/f/%2Fetc%2Fpasswd", "/f/x%00", "/f/x%00.html", "/f/./x", "/f/sub/./../x", "/f/.hidden",
         "/f/%2ehidden", "/f/.git/config", "/f/out", "/f/up/secret", "/f/up/public/x", "/f/in", "/f/fifo", "/f/zero",
-        "/f/x/", "/f/x/y", "/f/sub//", "/f/" .. ("a"):rep(300), "/f/" .. ("sub/../"):rep(20) .. "x", "/f/index/",
+        "/f/x/", "/f/x/y", "/f/sub//", "/f/" .. ("a"):rep(300), "/f/" .. ("sub/../"):rep(20) .. "x",
         "/f/none", "/fx", "/f../secret",
       } do
         local response = s:refusal(plain(path))
@@ -136,6 +136,7 @@ describe("a file", function()
         assert.is_true(response.status == 404 or response.status == 301, path .. " " .. response.status)
       end
       assert.equal("x", s:refusal(plain "/f/x").body)
+      assert.equal(404, s:refusal(plain "/f/index/").status)
     end)
   end)
 

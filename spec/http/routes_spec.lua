@@ -148,6 +148,31 @@ describe("a route's WebSocket", function()
   end)
 end)
 
+describe("a router", function()
+  it("may be served more than once, each time with options of serve's", function()
+    local router = moonsocket.router():websocket("/", scene.echo)
+    for _, limit in ipairs { 3, 5 } do
+      scene.play({ table = router, max_message = limit }, function(s)
+        local p = s:open()
+        p:send(peer.text(("x"):rep(limit)) .. peer.text(("x"):rep(limit + 1)))
+        assert.equal("text " .. ("x"):rep(limit), peer.describe(assert(p:read_frame())))
+        assert.equal(1009, assert(p:read_frame()).code)
+        assert.equal(1, s.server:stats().messages_in)
+        p:drop()
+      end)
+    end
+  end)
+
+  it("is let go with its server", function()
+    local weak = setmetatable({ moonsocket.router():get("/", function() return "" end) }, { __mode = "k" })
+    weak[weak[1]], weak[1] = true, nil
+    scene.play({ table = next(weak) }, function(s) s:refusal(plain("GET", "/")) end)
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(weak))
+  end)
+end)
+
 describe("a mistake in a route", function()
   local function nothing() end
   local rows = {
