@@ -17,7 +17,7 @@ unexport LUA_PATH_5_4 LUA_CPATH_5_4
 SOURCES  := $(sort $(wildcard src/*/*.c))
 HEADERS  := $(wildcard src/*.h src/*/*.h)
 MODULES  := $(shell find lua -name '*.lua')
-ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/*.c)
+ALL      := $(SOURCES) $(wildcard spec/*/*.c bench/load/*.c bench/peers/c/*.c)
 CORE     := $(filter-out src/binding/%,$(SOURCES))
 SUPPORT  := $(patsubst spec/support/%.c,build/spec/%.so,$(sort $(wildcard spec/support/*.c)))
 UNITS    := $(patsubst spec/core/%.c,build/unit/%,$(sort $(wildcard spec/core/*_test.c)))
@@ -84,8 +84,9 @@ sanitize: build/sanitize/moonsocket/core.so build $(SUPPORT) need-test ## the sp
 
 warnings: $(foreach compiler,gcc clang,$(ALL:%.c=build/warnings/$(compiler)/%.o)) ## gcc and clang, warnings are errors
 
-bench: build need-bench build/bench/load ## CPU per message, system calls, memory; ARGS=--quick or --json
-	@python3 bench/run.py $(ARGS) build/bench/load $(LUA) bench/server.lua
+bench: build need-bench build/bench/load ## this and other WebSocket servers: CPU, system calls, memory; ARGS=--quick or --help
+	@tools/bootstrap.sh peers || echo "some peers will be missing" >&2
+	@python3 bench/run.py $(ARGS) build/bench/load
 
 rock: need-build ## pack the .src.rock, install it into a tree of its own and load it
 	@tools/rock.sh
@@ -152,7 +153,7 @@ build/sanitize/moonsocket/core.so: $(SOURCES:%.c=build/sanitize/%.o)
 build/spec/%.so: build/spec/spec/support/%.o
 	@$(CC) -shared -pthread -o $@ $< -lssl -lcrypto -lz
 
-build/bench/load: build/bench/bench/load.o
-	@$(CC) -o $@ $^
+build/bench/load: $(patsubst %.c,build/bench/%.o,$(wildcard bench/load/*.c))
+	@$(CC) -o $@ $^ -lssl -lcrypto -lz
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,261 +1,198 @@
-"""What an echo, a delivery to a subscriber and an idle connection cost a server: CPU time, system calls, memory.
+"""Compares WebSocket servers: what a message, a handshake and an idle connection cost each. Linux.
 
-    run.py [--quick] [--json] LOAD SERVER-COMMAND...     the server prints its port first
-
-Only the server's own time counts, as the kernel measured it; it has one core and the load another. Linux.
+Every round starts every server afresh, on a core of its own, and takes the ratio to uWebSockets inside the round. What
+counts is the server's own CPU time, as the kernel measured it, and not how long the load waited.
 """
 
 import argparse
+import datetime
 import json
 import os
+import platform
 import re
-import resource
-import shutil
-import signal
-import socket
-import struct
+import statistics
 import subprocess
 import sys
-import tempfile
-import zlib
 
-SIZES = (20, 1024, 16 * 1024, 64 * 1024)
-CONNECTIONS = 50
-IDLE = 10_000
-COMPRESSED = 200  # idle ones: enough, where each takes a third of a MiB
-SUBSCRIBERS = 1000
-PUBLISHED = 100  # bytes of a message to them
-CORES = sorted(os.sched_getaffinity(0))
+import measures
+from cells import CELLS, PEERS, QUICK_CELLS, QUICK_PEERS, REFERENCE
+
+BUILT = "build/bench/peers"
+MARKS = "<!-- measured by make bench -->\n", "<!-- end of what make bench measured -->\n"
 
 
-def start(command, core, **pipes):
-    def prepare():
-        os.sched_setaffinity(0, {core})
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return subprocess.Popen(command, text=True, preexec_fn=prepare, **pipes)
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="make bench", usage="make bench [ARGS='...']",
+                                     description=__doc__.splitlines()[0],
+                                     epilog="cells: %s; peers: %s" % tuple(
+                                         " ".join(each.name for each in all_) for all_ in (CELLS, PEERS)))
+    parser.add_argument("--quick", action="store_true", help="few cells, peers and rounds: within a minute")
+    parser.add_argument("--cells", type=lambda text: text.split(","), help="some of the cells: NAME,...")
+    parser.add_argument("--peers", type=lambda text: text.split(","), help="some of the peers: NAME,...")
+    parser.add_argument("--rounds", type=int, help="5 where not told")
+    parser.add_argument("--milliseconds", type=int, help="of a window, 1000 where not told")
+    parser.add_argument("--json", metavar="FILE", help="writes every round's figures")
+    parser.add_argument("--markdown", metavar="FILE", help="writes the table into a document, between its marks")
+    parser.add_argument("load", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.milliseconds = options.milliseconds or (300 if options.quick else 1000)
+    options.cells = choose(CELLS, options.cells or (QUICK_CELLS if options.quick else None))
+    options.peers = choose(PEERS, options.peers or (QUICK_PEERS if options.quick else None))
+    return options
 
 
-class Server:
-    def __init__(self, command):
-        self.process = start(command, CORES[0], stdout=subprocess.PIPE)
-        self.port = self.process.stdout.readline().strip()
-        if not self.port:
-            sys.exit("the server did not start")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-
-    def read(self, name):
-        with open(f"/proc/{self.process.pid}/{name}") as file:
-            return file.read()
-
-    def cpu(self):
-        """Nanoseconds on a core so far."""
-        return int(self.read("schedstat").split()[0])
-
-    def memory(self):
-        """Resident bytes."""
-        return int(re.search(r"^Rss:\s+(\d+) kB", self.read("smaps_rollup"), re.M)[1]) * 1024
+def choose(things, names):
+    unknown = set(names or ()) - {each.name for each in things}
+    if unknown:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(each.name for each in things)}")
+    return [each for each in things if names is None or each.name in names]
 
 
-class Load:
-    """Connections that are open for a with block; run(ms) returns echoes and the nanoseconds they took."""
-
-    def __init__(self, program, server, connections, size):
-        command = [program, server.port, str(connections), str(size)]
-        self.process = start(command, CORES[-1], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        if self.process.stdout.readline() != "ready\n":
-            sys.exit("the load could not connect")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait()
-
-    def run(self, milliseconds):
-        self.process.stdin.write(f"{milliseconds}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        if not answer:
-            sys.exit("the load broke off")
-        return map(int, answer)
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-def measure_cpu(server, load, milliseconds):
-    load.run(milliseconds // 4)  # warm
-    before = server.cpu()
-    messages, elapsed = load.run(milliseconds)
-    cpu = server.cpu() - before
-    return {"cpu_us": cpu / messages / 1e3, "per_second": round(messages * 1e9 / elapsed)}
+def is_built(folder, version):
+    """True if it was after everything in its folder changed for the last time."""
+    return os.path.exists(version) and os.path.getmtime(version) > max(
+        os.path.getmtime(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
 
 
-def count_calls(server, load, milliseconds):
-    """System calls per message; None where strace is missing or may not attach."""
-    if not shutil.which("strace"):
+def build(peer):
+    """Its version; None where it cannot be built here."""
+    path, folder = f"{BUILT}/{peer.name}", f"bench/peers/{peer.ecosystem}"
+    if not is_built(folder, f"{path}.version") and not build_anew(peer.name, folder, f"{path}.log"):
         return None
-    with tempfile.NamedTemporaryFile("r") as table:
-        strace = subprocess.Popen(["strace", "-c", "-f", "-o", table.name, "-p", str(server.process.pid)],
-                                  stderr=subprocess.PIPE, text=True)
-        if "attached" not in strace.stderr.readline():
-            strace.kill()
-            return None
-        messages, _ = load.run(milliseconds)
-        strace.send_signal(signal.SIGINT)
-        strace.communicate()
-        total = re.search(r"^100\.00 +\S+ +\S+ +(\d+)", table.read(), re.M)
-    return int(total[1]) / messages
+    with open(f"{path}.version") as file:
+        return file.read().strip()
 
 
-def measure_idle(options):
-    room = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100
-    connections = min(IDLE, room)
-    with Server(options.server) as server:
-        with Load(options.load, server, 100, 20) as load:  # what the server takes once, whoever comes
-            load.run(0)
-        before = server.memory()
-        with Load(options.load, server, connections, 20) as load:
-            load.run(0)
-            return {"connections": connections, "bytes": (server.memory() - before) / connections}
+def build_anew(name, folder, log_path):
+    say(f"building {name}")
+    with open(log_path, "w+") as log:
+        done = subprocess.run([f"{folder}/build.sh", name], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.seek(0)
+        lines = log.read().strip().splitlines() or ["no reason was given"]
+    if done.returncode != 0:
+        say(f"missing: {name}, which could not be built: {lines[-1]} (all of it in {log_path})")
+    return done.returncode == 0
 
 
-def upgrade(port, lines=b""):
-    """A WebSocket connection: socket, its stream, the head of the server's answer. lines: more of the request's."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    stream = connection.makefile("rb")
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + lines + b"\r\n")
-    return connection, stream, b"".join(iter(stream.readline, b"\r\n"))
+def make_identity():
+    """A certificate and its key, for 127.0.0.1."""
+    paths = "build/bench/certificate.pem", "build/bench/key.pem"
+    if not all(map(os.path.exists, paths)):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "3650", "-subj", "/CN=localhost", "-out", paths[0], "-keyout", paths[1]],
+                       check=True, stderr=subprocess.DEVNULL)
+    return paths
 
 
-def measure_delivery(options, in_flight, rounds):
-    """A round: so many messages at once to all subscribers, who get them before the next. CPU us per delivery."""
-    payload = b"m" * PUBLISHED
-    request = b"\x82" + bytes([0x80 | PUBLISHED]) + b"\0\0\0\0" + payload
-    answer = (b"\x82" + bytes([PUBLISHED]) + payload) * in_flight
-    with Server(options.server + ["publish"]) as server:
-        subscribers = [upgrade(server.port)[0] for _ in range(SUBSCRIBERS)]
-        for i in range(rounds):
-            if i == rounds // 4:  # warm
-                before = server.cpu()
-            subscribers[0].sendall(request * in_flight)
-            for subscriber in subscribers:
-                if subscriber.recv(len(answer), socket.MSG_WAITALL) != answer:
-                    sys.exit("a subscriber did not get what was published")
-        deliveries = (rounds - rounds // 4) * in_flight * SUBSCRIBERS
-        return (server.cpu() - before) / deliveries / 1e3
+def measure_all(options, peers):
+    """{ cell: { peer: [a round's { "values": { quantity: value }, "window": } or None where it failed] } }"""
+    identity = make_identity()
+    figures = {cell.name: {peer.name: [] for peer in peers if cell.mode in peer.modes} for cell in options.cells}
+    for number in range(options.rounds):
+        for cell in options.cells:
+            if cell.once and number > 0:
+                continue
+            turn = number % len(peers)  # nobody is always the first
+            for peer in peers[turn:] + peers[:turn]:
+                if cell.mode in peer.modes:
+                    figures[cell.name][peer.name].append(measure(options, cell, peer, identity, number))
+    return figures
 
 
-class Compressed:
-    """A connection that has agreed on compression; how: "shared", which takes nothing over, or "takeover"."""
-
-    def __init__(self, port, how):
-        self.takes_over = how == "takeover"
-        self.socket, self.stream, head = upgrade(port, b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
-        if b"permessage-deflate" not in head:
-            sys.exit("the server does not compress")
-        self.begin()
-
-    def begin(self):
-        self.compressor, self.inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
-
-    def send(self, message):
-        if not self.takes_over:
-            self.begin()
-        payload = (self.compressor.compress(message) + self.compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
-        size = len(payload)
-        length = struct.pack(">B", 0x80 | size) if size < 126 else struct.pack(">BH", 0xFE, size)
-        self.socket.sendall(b"\xC1" + length + b"\0\0\0\0" + payload)  # RSV1, and a mask of zeros
-
-    def check_echo(self, message):
-        first, length = struct.unpack(">BB", self.stream.read(2))
-        if length == 126:
-            length, = struct.unpack(">H", self.stream.read(2))
-        echo = self.inflater.decompress(self.stream.read(length) + b"\0\0\xff\xff")
-        if first != 0xC1 or echo != message:
-            sys.exit("the echo is not the message compressed")
+def measure(options, cell, peer, identity, number):
+    title = f"round {number + 1} of {options.rounds}: {cell.name}, {peer.name}"
+    try:
+        values, window = measures.take(cell, f"{BUILT}/{peer.name}", options.load, identity, options.milliseconds)
+    except (measures.Failure, BrokenPipeError) as failure:
+        say(f"{title}: failed: {failure}")
+        return None
+    busy = "".join(f", {who} {share:.0%} busy" for who, share in window.get("busy", {}).items())
+    say(f"{title}: {', '.join(f'{value:.4g} {quantity}' for quantity, value in values.items())}{busy}")
+    return {"values": values, "window": window}
 
 
-def rows_of_json(count, first=0):
-    """A JSON array that compresses as such things do."""
-    return json.dumps([{"id": i, "name": f"name {i * 7919 % 10007}", "on": i % 3 == 0}
-                       for i in range(first, first + count)]).encode()
+# ---- what is told of it
+
+def summarize(figures):
+    """Rows of a table: { cell, quantity, { peer: (median value, (median, least, greatest ratio) or None) } }."""
+    for cell in CELLS:
+        rounds = figures.get(cell.name, {})
+        quantities = {quantity: None for values in rounds.values() for each in values if each for quantity in each["values"]}
+        for quantity in quantities:
+            yield cell, quantity, {peer: summarize_peer(values, rounds.get(REFERENCE), quantity)
+                                   for peer, values in rounds.items() if any(values)}
 
 
-def measure_compressed_idle(options, how):
-    message = rows_of_json(2000)  # longer than the window, so that it is filled
-
-    def open_one(port):
-        connection = Compressed(port, how)
-        connection.send(message)
-        connection.check_echo(message)
-        return connection
-    with Server(options.server + [how]) as server:
-        connections = [open_one(server.port) for _ in range(10)]  # what the server takes once
-        before = server.memory()
-        connections += [open_one(server.port) for _ in range(COMPRESSED)]
-        return (server.memory() - before) / COMPRESSED
+def summarize_peer(rounds, reference_rounds, quantity):
+    value = statistics.median(each["values"][quantity] for each in rounds if each)
+    ratios = [each["values"][quantity] / reference["values"][quantity]
+              for each, reference in zip(rounds, reference_rounds or ()) if each and reference]
+    return value, (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
-def measure_compressed_cpu(options, how, rounds):
-    with Server(options.server + [how]) as server:
-        connections = [Compressed(server.port, how) for _ in range(CONNECTIONS)]
-        for i in range(rounds):
-            if i == rounds // 4:  # warm
-                before = server.cpu()
-            message = rows_of_json(24, i)
-            for connection in connections:
-                connection.send(message)
-            for connection in connections:
-                connection.check_echo(message)
-        messages = (rounds - rounds // 4) * CONNECTIONS
-        return {"size": len(message), "cpu_us": (server.cpu() - before) / messages / 1e3}
+def show(value, ratio, is_reference):
+    if is_reference or ratio is None:
+        return f"{value:.4g}"
+    median, least, greatest = ratio
+    return f"{median:.2f}" if least == greatest else f"{median:.2f} ({least:.2f}-{greatest:.2f})"
+
+
+def table(figures, peers):
+    """Lists of cells as text, the head first."""
+    yield ["", "aim", *(f"{peer.title}" for peer in peers)]
+    for cell, quantity, row in summarize(figures):
+        yield [f"{cell.title}, {quantity}", f"{cell.aim:.2f}" if cell.aim else "",
+               *(show(*row[peer.name], peer.name == REFERENCE) if peer.name in row else "" for peer in peers)]
+
+
+def aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [[text.ljust(width) for text, width in zip(row, widths)] for row in rows]
+
+
+def describe_machine():
+    with open("/proc/cpuinfo") as file:
+        model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    return {"date": datetime.date.today().isoformat(), "cpu": model[1] if model else platform.machine(),
+            "cores": os.cpu_count(), "kernel": ".".join(platform.release().split(".")[:2])}
+
+
+def write_markdown(path, rows, report):
+    head, *body = aligned(rows)
+    lines = [head, ["-" * len(text) for text in head], *body]
+    machine, versions = report["machine"], report["versions"]
+    text = (f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; "
+            f"{report['rounds']} rounds of {report['milliseconds']} ms. "
+            + ", ".join(f"{peer.title}: {versions[peer.name]}" for peer in PEERS if peer.name in versions) + ".\n\n"
+            + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    with open(path) as file:
+        before, _, rest = file.read().partition(MARKS[0])
+    with open(path, "w") as file:
+        file.write(before + MARKS[0] + text + MARKS[1] + rest.partition(MARKS[1])[2])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("load")
-    parser.add_argument("server", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
-    milliseconds = 800 if options.quick else 6000
-
-    rows = []
-    with Server(options.server) as server:
-        for size in SIZES:
-            with Load(options.load, server, CONNECTIONS, size) as load:
-                rows.append({"size": size, **measure_cpu(server, load, milliseconds),
-                             "calls": count_calls(server, load, milliseconds // 4)})
-    delivery = {n: measure_delivery(options, n, 40 if options.quick else 200) for n in (1, 8)}
-    idle = measure_idle(options)
-    compressed = {how: {**measure_compressed_cpu(options, how, 40 if options.quick else 200),
-                        "idle_bytes": measure_compressed_idle(options, how)} for how in ("shared", "takeover")}
-
+    options = parse_arguments()
+    os.makedirs(BUILT, exist_ok=True)
+    versions = {peer.name: build(peer) for peer in options.peers}
+    peers = [peer for peer in options.peers if versions[peer.name]]
+    figures = measure_all(options, peers)
+    report = {"machine": describe_machine(), "rounds": options.rounds, "milliseconds": options.milliseconds,
+              "versions": {name: version for name, version in versions.items() if version}, "figures": figures}
+    rows = list(table(figures, peers))
+    print("\n".join("  ".join(row).rstrip() for row in aligned(rows)))
+    print(f"\n{peers[0].title if peers[0].name == REFERENCE else 'Each'} as it is, the others as a multiple of it: median "
+          f"(least-greatest) of {options.rounds} rounds.")
     if options.json:
-        print(json.dumps({"echo": rows, "delivery_us": delivery, "idle": idle, "compressed": compressed}, indent=2))
-        return
-    print(f"Echo over {CONNECTIONS} connections, one message in flight on each:\n")
-    print(f"{'bytes':>8}{'CPU us/message':>18}{'messages/s':>14}{'system calls/message':>24}")
-    for row in rows:
-        calls = "no strace" if row["calls"] is None else f"{row['calls']:.2f}"
-        print(f"{row['size']:>8}{row['cpu_us']:>18.2f}{row['per_second']:>14}{calls:>24}")
-    print(f"\nA message of {PUBLISHED} bytes to {SUBSCRIBERS} subscribers, CPU us/delivery: {delivery[1]:.2f} with one in "
-          f"flight, {delivery[8]:.2f} with eight")
-    print(f"\n{idle['connections']} idle connections, each after one message: {idle['bytes']:.0f} resident bytes each")
-    print(f"\nCompressed, JSON:\n\n{'':>16}{'bytes':>8}{'CPU us/message':>18}{'resident bytes, idle':>24}")
-    for how, row in compressed.items():
-        name = "no takeover" if how == "shared" else how
-        print(f"{name:>16}{row['size']:>8}{row['cpu_us']:>18.2f}{row['idle_bytes']:>24.0f}")
+        with open(options.json, "w") as file:
+            json.dump(report, file, indent=1)
+    if options.markdown:
+        write_markdown(options.markdown, rows, report)
 
 
 if __name__ == "__main__":

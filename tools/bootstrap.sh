@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
-#   tools/bootstrap.sh SET...      sets: build demo test conformance interop deployment valgrind bench warnings fuzz
+#   tools/bootstrap.sh SET...      sets: build demo test conformance interop deployment valgrind bench peers warnings fuzz
 set -eu
 
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
@@ -37,7 +37,16 @@ table() {
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python
+	bench       run:openssl           openssl       openssl        openssl        openssl        openssl@3
 	bench       run:strace            strace        strace         strace         strace         -
+	peers       run:c++               g++           gcc-c++        g++            gcc            -
+	peers       run:cargo             cargo         cargo          cargo          rust           rust
+	peers       run:go                golang-go     golang         go             go             go
+	peers       run:npm               npm           npm            npm            npm            node
+	peers       run:pkg-config        pkg-config    pkgconf        pkgconf        pkgconf        pkgconf
+	peers       header:libwebsockets.h libwebsockets-dev libwebsockets-devel libwebsockets-dev libwebsockets libwebsockets
+	peers       venv:                 python3-venv  python3        python3        python         python
+	peers       lua:http.server       lua-http      rock:http      rock:http      rock:http      rock:http
 	warnings    run:clang             clang         clang          clang          clang          llvm
 	fuzz        fuzzer:               clang,libclang-rt-dev clang,compiler-rt clang,compiler-rt clang,compiler-rt llvm
 	END
