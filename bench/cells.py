@@ -33,6 +33,13 @@ PEERS = [
     peer("uwebsockets", "uWebSockets", "cargo", "echo", "shared", "takeover", "tls", "publish"),
     peer("floor", "raw floor", "c", "echo", "publish"),
     peer("moonsocket", "moonsocket", "lua", "echo", "shared", "takeover", "tls", "publish", "stream"),
+    peer("fastwebsockets", "fastwebsockets", "cargo", "echo", "tls"),
+    peer("libwebsockets", "libwebsockets", "system", "echo", "takeover", "tls"),
+    peer("gorilla", "gorilla", "go", "echo", "shared", "tls", "publish"),
+    peer("gws", "gws", "go", "echo", "shared", "takeover", "tls", "publish"),
+    peer("ws", "Node ws", "npm", "echo", "shared", "takeover", "tls", "publish"),
+    peer("websockets", "python websockets", "pip", "echo", "shared", "takeover", "tls", "publish"),
+    peer("lua-http", "lua-http", "system", "echo"),
 ]
 
 ECHO = "-c 50"

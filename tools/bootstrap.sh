@@ -46,7 +46,7 @@ table() {
 	peers       run:pkg-config        pkg-config    pkgconf        pkgconf        pkgconf        pkgconf
 	peers       header:libwebsockets.h libwebsockets-dev libwebsockets-devel libwebsockets-dev libwebsockets libwebsockets
 	peers       venv:                 python3-venv  python3        python3        python         python
-	peers       lua:http.server       lua-http      rock:http      rock:http      rock:http      rock:http
+	peers       file:/usr/share/lua/5.3/http/server.lua lua-http - - - -
 	warnings    run:clang             clang         clang          clang          clang          llvm
 	fuzz        fuzzer:               clang,libclang-rt-dev clang,compiler-rt clang,compiler-rt clang,compiler-rt llvm
 	END
@@ -63,6 +63,7 @@ has() {
 			[ ! -e "$dir/$name" ] || return 0
 		done
 		return 1 ;;
+	file:*) [ -e "$name" ] ;;
 	lua:*)
 		lua=$(command -v lua5.4 || command -v lua) || return 1
 		"$lua" - "$name" <<-'END'
