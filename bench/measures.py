@@ -67,8 +67,9 @@ class Server(Process):
 
 
 class Load(Process):
-    def __init__(self, command, server, arguments):
-        super().__init__([command, "-p", server.port, "-s", str(server.pid), *arguments], CORES[-1])
+    def __init__(self, command, server, arguments, connections):
+        super().__init__([command, "-p", server.port, "-s", str(server.pid), "-c", str(connections),
+                          *arguments.split()], CORES[-1])
         self.read_line()
 
     def run(self, *words):
@@ -77,51 +78,49 @@ class Load(Process):
         return json.loads(self.read_line())
 
 
-def window(load, word, milliseconds, *more):
+def window(load, word, milliseconds):
     """A window after a quarter of one to warm up, with how busy both were."""
-    load.run(word, milliseconds // 4, *more)
-    result = load.run(word, milliseconds, *more)
+    load.run(word, milliseconds // 4)
+    result = load.run(word, milliseconds)
     result["busy"] = {"server": result["server_ns"] / result["ns"], "load": result["load_ns"] / result["ns"]}
     return result
 
 
-# ---- A measure returns { quantity: value } and, where it was a window, what is known of it.
+# ---- A measure returns { quantity: value }, the main one first, and what is known of its window.
 
-def cpu_per_message(result, quantity):
-    return {quantity: result["server_ns"] / result["messages"] / 1e3}, result
-
-
-def cpu(_, load, milliseconds):
-    load.run("check")
-    return cpu_per_message(window(load, "echo", milliseconds), "CPU us")
+def cpu(_, load, milliseconds, word="echo"):
+    result = window(load, word, milliseconds)
+    return {"CPU us": result["server_ns"] / result["messages"] / 1e3}, result
 
 
-def delivery(_, load, milliseconds):
-    return cpu_per_message(window(load, "publish", milliseconds), "CPU us")
+def delivery(server, load, milliseconds):
+    return cpu(server, load, milliseconds, "publish")
 
 
-def handshake(_, load, milliseconds):
-    return cpu_per_message(window(load, "handshakes", milliseconds), "CPU us")
+def handshake(server, load, milliseconds):
+    return cpu(server, load, milliseconds, "handshakes")
+
+
+def deflated(server, load, milliseconds):
+    values, result = cpu(server, load, milliseconds)
+    return {**values, "bytes of the reply": result["bytes"] / result["messages"]}, result
 
 
 def stream(_, load, milliseconds):
-    load.run("check")
     result = window(load, "echo", milliseconds)
     mebibytes = result["bytes"] / (1 << 20)
-    return {"CPU us/MiB": result["server_ns"] / mebibytes / 1e3, "MiB/s": mebibytes * 1e9 / result["ns"]}, result
+    return {"CPU us per MiB": result["server_ns"] / mebibytes / 1e3, "MiB/s": mebibytes * 1e9 / result["ns"]}, result
 
 
 def latency(_, load, milliseconds):
+    """From when a message was due, at half the rate that the server has just reached."""
     most = window(load, "echo", milliseconds)
-    rate = int(most["messages"] * 1e9 / most["ns"] / 2)
-    result = load.run("pace", milliseconds, rate)
-    return {name: result[key] / 1e3 for name, key in (("p50 us", "p50"), ("p99 us", "p99"), ("p99.9 us", "p999"))}, \
-        {**result, "rate": rate}
+    result = load.run("pace", milliseconds, int(most["messages"] * 1e9 / most["ns"] / 2))
+    return {"p50 us": result["p50"] / 1e3, "p99 us": result["p99"] / 1e3, "p99.9 us": result["p999"] / 1e3}, result
 
 
 def calls(server, load, milliseconds):
-    """System calls per message, where strace is and may attach."""
-    load.run("check")
+    """Where strace is and may attach."""
     if not shutil.which("strace"):
         raise Failure("no strace")
     with tempfile.NamedTemporaryFile("r") as table:
@@ -134,29 +133,30 @@ def calls(server, load, milliseconds):
         strace.send_signal(signal.SIGINT)
         strace.communicate()
         total = re.search(r"^100\.00 +\S+ +\S+ +(\d+)", table.read(), re.M)
-    return {"calls": int(total[1]) / result["messages"]}, result
+    return {"system calls": int(total[1]) / result["messages"]}, result
+
+
+MEASURES = {"cpu": cpu, "delivery": delivery, "handshake": handshake, "deflated": deflated, "stream": stream,
+            "latency": latency, "calls": calls}
+UNCHECKED = {"delivery", "handshake"}  # in which the load's first connection does not get its own messages back
 
 
 def take(cell, server_command, load_command, identity, milliseconds):
-    """Plays one cell with a fresh server. Returns { quantity: value } and what is known of the window."""
-    arguments = cell.load.split()
+    """Plays one cell with a fresh server."""
     with Server(server_command, cell.mode, identity) as server:
         if cell.measure == "memory":
-            return memory(server, load_command, arguments)
-        with Load(load_command, server, arguments) as load:
+            return memory(server, load_command, cell)
+        with Load(load_command, server, cell.load, cell.connections) as load:
+            if cell.measure not in UNCHECKED:
+                load.run("check")
             return MEASURES[cell.measure](server, load, milliseconds)
 
 
-def memory(server, load_command, arguments):
-    """Resident bytes per connection, each after one message."""
-    count = int(arguments[arguments.index("-c") + 1])
-    with Load(load_command, server, ["-c", "100", *arguments[2:]]) as load:  # what the server takes once, whoever comes
+def memory(server, load_command, cell):
+    """Resident bytes of a connection, after one message."""
+    with Load(load_command, server, cell.load, 100) as load:  # what the server takes once, whoever comes
         load.run("echo", 0)
     before = server.memory()
-    with Load(load_command, server, arguments) as load:
+    with Load(load_command, server, cell.load, cell.connections) as load:
         result = load.run("echo", 0)
-        return {"bytes": (server.memory() - before) / count}, result
-
-
-MEASURES = {"cpu": cpu, "delivery": delivery, "handshake": handshake, "stream": stream, "latency": latency,
-            "calls": calls}
+        return {"bytes": (server.memory() - before) / cell.connections}, result

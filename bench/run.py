@@ -5,20 +5,16 @@ counts is the server's own CPU time, as the kernel measured it, and not how long
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
-import statistics
 import subprocess
 import sys
 
 import measures
-from cells import CELLS, PEERS, QUICK_CELLS, QUICK_PEERS, REFERENCE
+import report
+from cells import CELLS, PEERS, QUICK_CELLS, QUICK_PEERS
 
 BUILT = "build/bench/peers"
-MARKS = "<!-- measured by make bench -->\n", "<!-- end of what make bench measured -->\n"
 
 
 def parse_arguments():
@@ -116,83 +112,19 @@ def measure(options, cell, peer, identity, number):
     return {"values": values, "window": window}
 
 
-# ---- what is told of it
-
-def summarize(figures):
-    """Rows of a table: { cell, quantity, { peer: (median value, (median, least, greatest ratio) or None) } }."""
-    for cell in CELLS:
-        rounds = figures.get(cell.name, {})
-        quantities = {quantity: None for values in rounds.values() for each in values if each for quantity in each["values"]}
-        for quantity in quantities:
-            yield cell, quantity, {peer: summarize_peer(values, rounds.get(REFERENCE), quantity)
-                                   for peer, values in rounds.items() if any(values)}
-
-
-def summarize_peer(rounds, reference_rounds, quantity):
-    value = statistics.median(each["values"][quantity] for each in rounds if each)
-    ratios = [each["values"][quantity] / reference["values"][quantity]
-              for each, reference in zip(rounds, reference_rounds or ()) if each and reference]
-    return value, (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
-
-
-def show(value, ratio, is_reference):
-    if is_reference or ratio is None:
-        return f"{value:.4g}"
-    median, least, greatest = ratio
-    return f"{median:.2f}" if least == greatest else f"{median:.2f} ({least:.2f}-{greatest:.2f})"
-
-
-def table(figures, peers):
-    """Lists of cells as text, the head first."""
-    yield ["", "aim", *(f"{peer.title}" for peer in peers)]
-    for cell, quantity, row in summarize(figures):
-        yield [f"{cell.title}, {quantity}", f"{cell.aim:.2f}" if cell.aim else "",
-               *(show(*row[peer.name], peer.name == REFERENCE) if peer.name in row else "" for peer in peers)]
-
-
-def aligned(rows):
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [[text.ljust(width) for text, width in zip(row, widths)] for row in rows]
-
-
-def describe_machine():
-    with open("/proc/cpuinfo") as file:
-        model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
-    return {"date": datetime.date.today().isoformat(), "cpu": model[1] if model else platform.machine(),
-            "cores": os.cpu_count(), "kernel": ".".join(platform.release().split(".")[:2])}
-
-
-def write_markdown(path, rows, report):
-    head, *body = aligned(rows)
-    lines = [head, ["-" * len(text) for text in head], *body]
-    machine, versions = report["machine"], report["versions"]
-    text = (f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; "
-            f"{report['rounds']} rounds of {report['milliseconds']} ms. "
-            + ", ".join(f"{peer.title}: {versions[peer.name]}" for peer in PEERS if peer.name in versions) + ".\n\n"
-            + "".join(f"| {' | '.join(line)} |\n" for line in lines))
-    with open(path) as file:
-        before, _, rest = file.read().partition(MARKS[0])
-    with open(path, "w") as file:
-        file.write(before + MARKS[0] + text + MARKS[1] + rest.partition(MARKS[1])[2])
-
-
 def main():
     options = parse_arguments()
     os.makedirs(BUILT, exist_ok=True)
     versions = {peer.name: build(peer) for peer in options.peers}
     peers = [peer for peer in options.peers if versions[peer.name]]
-    figures = measure_all(options, peers)
-    report = {"machine": describe_machine(), "rounds": options.rounds, "milliseconds": options.milliseconds,
-              "versions": {name: version for name, version in versions.items() if version}, "figures": figures}
-    rows = list(table(figures, peers))
-    print("\n".join("  ".join(row).rstrip() for row in aligned(rows)))
-    print(f"\n{peers[0].title if peers[0].name == REFERENCE else 'Each'} as it is, the others as a multiple of it: median "
-          f"(least-greatest) of {options.rounds} rounds.")
+    results = {"machine": report.describe_machine(), "rounds": options.rounds, "milliseconds": options.milliseconds,
+               "versions": {peer.name: versions[peer.name] for peer in peers}, "figures": measure_all(options, peers)}
+    print(report.text(results))
     if options.json:
         with open(options.json, "w") as file:
-            json.dump(report, file, indent=1)
+            json.dump(results, file, indent=1)
     if options.markdown:
-        write_markdown(options.markdown, rows, report)
+        report.write_markdown(options.markdown, results)
 
 
 if __name__ == "__main__":

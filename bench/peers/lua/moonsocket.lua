@@ -16,7 +16,17 @@ local function publish(ws)
   ws:on_message(function(message, kind) server:publish("all", message, kind) end)
 end
 
-local HANDLERS = { publish = publish }
+local function stream(ws)
+  local reader = ws:reader()
+  while reader do
+    local writer = ws:writer(reader.kind)
+    for bytes in reader do writer:write(bytes) end
+    writer:close()
+    reader = ws:reader()
+  end
+end
+
+local HANDLERS = { publish = publish, stream = stream }
 
 local COMPRESSION = {
   shared = true,
