@@ -79,8 +79,8 @@ class Load(Process):
 
 
 def window(load, word, milliseconds):
-    """A window after a quarter of one to warm up, with how busy both were."""
-    load.run(word, milliseconds // 4)
+    """A window after one to warm up (compilers at run time need it), with how busy both were."""
+    load.run(word, milliseconds)
     result = load.run(word, milliseconds)
     result["busy"] = {"server": result["server_ns"] / result["ns"], "load": result["load_ns"] / result["ns"]}
     return result

@@ -20,8 +20,7 @@ BUILT = "build/bench/peers"
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="make bench", usage="make bench [ARGS='...']",
                                      description=__doc__.splitlines()[0],
-                                     epilog="cells: %s; peers: %s" % tuple(
-                                         " ".join(each.name for each in all_) for all_ in (CELLS, PEERS)))
+                                     epilog=f"cells: {names_of(CELLS)}; peers: {names_of(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="few cells, peers and rounds: within a minute")
     parser.add_argument("--cells", type=lambda text: text.split(","), help="some of the cells: NAME,...")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="some of the peers: NAME,...")
@@ -38,10 +37,14 @@ def parse_arguments():
     return options
 
 
+def names_of(things):
+    return ", ".join(each.name for each in things)
+
+
 def choose(things, names):
     unknown = set(names or ()) - {each.name for each in things}
     if unknown:
-        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(each.name for each in things)}")
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {names_of(things)}")
     return [each for each in things if names is None or each.name in names]
 
 
@@ -104,7 +107,7 @@ def measure(options, cell, peer, identity, number):
     title = f"round {number + 1} of {options.rounds}: {cell.name}, {peer.name}"
     try:
         values, window = measures.take(cell, f"{BUILT}/{peer.name}", options.load, identity, options.milliseconds)
-    except (measures.Failure, BrokenPipeError) as failure:
+    except (measures.Failure, OSError) as failure:
         say(f"{title}: failed: {failure}")
         return None
     busy = "".join(f", {who} {share:.0%} busy" for who, share in window.get("busy", {}).items())
@@ -117,6 +120,8 @@ def main():
     os.makedirs(BUILT, exist_ok=True)
     versions = {peer.name: build(peer) for peer in options.peers}
     peers = [peer for peer in options.peers if versions[peer.name]]
+    if not peers:
+        sys.exit("no server is left to measure")
     results = {"machine": report.describe_machine(), "rounds": options.rounds, "milliseconds": options.milliseconds,
                "versions": {peer.name: versions[peer.name] for peer in peers}, "figures": measure_all(options, peers)}
     print(report.text(results))

@@ -176,21 +176,27 @@ void connection_send(struct connection *connection, struct target *target, uint6
 
 /* ---- receiving */
 
+/* Bytes of a frame's extended length (RFC 6455, 5.2). */
+static size_t length_size(const uint8_t *head)
+{
+	const uint8_t length = head[1] & 0x7f;
+
+	return length == 127 ? 8 : length == 126 ? 2 : 0;
+}
+
 /* Bytes of a frame's head that are still to come; the raw floor sends masked frames back, as it got them. */
 static size_t head_left(const struct connection *connection)
 {
-	const uint8_t length = connection->head[1] & 0x7f;
-	const size_t size = connection->head_size < 2 ? 2
-		: 2 + (size_t)(length == 127 ? 8 : length == 126 ? 2 : 0) + (connection->head[1] & 0x80 ? 4 : 0);
+	const uint8_t *head = connection->head;
+	const size_t size = connection->head_size < 2 ? 2 : 2 + length_size(head) + (head[1] & 0x80 ? 4 : 0);
 
 	return size - connection->head_size;
 }
 
 static size_t payload_size(const uint8_t *head)
 {
-	const uint8_t length = head[1] & 0x7f;
-	const size_t extra = length == 127 ? 8 : length == 126 ? 2 : 0;
-	size_t size = extra == 0 ? length : 0;
+	const size_t extra = length_size(head);
+	size_t size = extra == 0 ? head[1] & 0x7f : 0;
 
 	for (size_t i = 0; i < extra; i++)
 		size = size << 8 | head[2 + i];
@@ -200,6 +206,21 @@ static size_t payload_size(const uint8_t *head)
 static bool is_control(const struct connection *connection)
 {
 	return connection->head[0] & 0x08;
+}
+
+/* Its head is complete. */
+static void begin_frame(struct connection *connection)
+{
+	const uint8_t opcode = connection->head[0] & 0x0f;
+
+	connection->payload_left = payload_size(connection->head);
+	if (opcode == 0x08)
+		die("the server closed");
+	if (is_control(connection))
+		return;
+	if (opcode != (connection->in_message ? 0 : connection->script->opcode))
+		die("not the kind of the message");
+	connection->in_message = true;
 }
 
 /* Compares payload that came with the message of the script that it answers. */
@@ -253,11 +274,9 @@ static void take_payload(struct connection *connection, struct target *target, c
 static void end_frame(struct connection *connection, const struct target *target)
 {
 	static const uint8_t tail[4] = { 0x00, 0x00, 0xff, 0xff };
-	const bool counts = !is_control(connection) && connection->head[0] & 0x80;
+	const bool is_last = !is_control(connection) && connection->head[0] & 0x80;
 
-	if ((connection->head[0] & 0x0f) == 0x08)
-		die("the server closed");
-	if (counts) {
+	if (is_last) {
 		if (target->deflated && target->checks) {
 			check_inflated(connection, tail, sizeof tail);
 			if (!target->takeover)
@@ -266,6 +285,7 @@ static void end_frame(struct connection *connection, const struct target *target
 		if ((!target->deflated || target->checks) && connection->message_size != connection->script->size)
 			die("not as long as the message");
 		connection->received++;
+		connection->in_message = false;
 		connection->message_size = 0;
 	}
 	connection->head_size = 0;
@@ -277,14 +297,13 @@ static void receive(struct connection *connection, struct target *target)
 	const size_t got = receive_some(connection, buffer, sizeof buffer);
 
 	for (size_t at = 0; at < got;) {
-		size_t left = connection->head_size < 2 ? 1 : head_left(connection);
-		if (left > 0) {
+		if (head_left(connection) > 0) {
 			connection->head[connection->head_size++] = buffer[at++];
-			if (connection->head_size < 2 || head_left(connection) > 0)
+			if (head_left(connection) > 0)
 				continue;
-			connection->payload_left = payload_size(connection->head);
+			begin_frame(connection);
 		} else {
-			left = connection->payload_left < got - at ? connection->payload_left : got - at;
+			const size_t left = connection->payload_left < got - at ? connection->payload_left : got - at;
 			take_payload(connection, target, buffer + at, left);
 			connection->payload_left -= left;
 			at += left;

@@ -21,6 +21,7 @@ struct connection {
 	uint8_t head[14];       /* of the frame that comes */
 	size_t head_size;
 	size_t payload_left;    /* of that frame, once its head is complete */
+	bool in_message;        /* its first frame has come */
 	size_t message_size;    /* payload so far of the message */
 	z_stream *inflater;     /* set while the contents of deflated messages are checked */
 };

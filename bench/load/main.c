@@ -5,10 +5,9 @@
  *          [-t] [-z shared|takeover]
  *
  * -t: over TLS, with one cipher, so that all servers do the same work. -z: with compression, that takes nothing over
- * or does. Prints "ready" once all connections are open. Every line of its input, a word of the table below with its
- * numbers, is answered by a line of JSON. Ends with its input.
+ * or does. Prints "ready" once all connections are open. Every line of its input, "WORD [MILLISECONDS [RATE]]" with one
+ * of the words in measure(), is answered by a line of JSON. Ends with its input.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,32 +79,45 @@ static SSL_CTX *make_tls(void)
 	return context;
 }
 
-static bool answer(struct load *load, const char *line)
+/* Of a word, milliseconds and a rate. */
+static struct result measure(struct load *load, const char *line)
 {
+	static const struct {
+		const char *word;
+		struct result (*measure)(struct load *load, uint64_t milliseconds);
+	} measures[] = {
+		{ "check", measure_check }, { "echo", measure_echo }, { "pace", measure_pace },
+		{ "publish", measure_publish }, { "handshakes", measure_handshakes },
+	};
 	unsigned long long milliseconds = 0, rate = 0;
 	char word[16] = "";
-	struct result result;
 
 	(void)sscanf(line, "%15s %llu %llu", word, &milliseconds, &rate);
-	if (strcmp(word, "check") == 0)
-		result = measure_check(load);
-	else if (strcmp(word, "echo") == 0)
-		result = measure_echo(load, milliseconds);
-	else if (strcmp(word, "pace") == 0)
-		result = measure_pace(load, milliseconds, rate);
-	else if (strcmp(word, "publish") == 0)
-		result = measure_publish(load, milliseconds);
-	else if (strcmp(word, "handshakes") == 0)
-		result = measure_handshakes(load, milliseconds);
-	else
-		return false;
-	(void)printf("{\"messages\": %llu, \"ns\": %llu, \"server_ns\": %llu, \"load_ns\": %llu, \"bytes\": %llu, "
-		"\"p50\": %llu, \"p99\": %llu, \"p999\": %llu}\n", (unsigned long long)result.messages,
-		(unsigned long long)result.nanoseconds, (unsigned long long)result.server_cpu,
-		(unsigned long long)result.load_cpu, (unsigned long long)result.bytes, (unsigned long long)result.p50,
-		(unsigned long long)result.p99, (unsigned long long)result.p999);
+	load->rate = rate;
+	for (size_t i = 0; i < sizeof measures / sizeof *measures; i++)
+		if (strcmp(word, measures[i].word) == 0)
+			return measures[i].measure(load, milliseconds);
+	die(line);
+	return (struct result){ 0 };
+}
+
+static void print_number(const char *name, uint64_t number, const char *end)
+{
+	(void)printf("\"%s\": %llu%s", name, (unsigned long long)number, end);
+}
+
+static void print_result(const struct result *result)
+{
+	(void)putchar('{');
+	print_number("messages", result->messages, ", ");
+	print_number("ns", result->nanoseconds, ", ");
+	print_number("server_ns", result->server_cpu, ", ");
+	print_number("load_ns", result->load_cpu, ", ");
+	print_number("bytes", result->bytes, ", ");
+	print_number("p50", result->p50, ", ");
+	print_number("p99", result->p99, ", ");
+	print_number("p999", result->p999, "}\n");
 	(void)fflush(stdout);
-	return true;
 }
 
 int main(int argc, char **argv)
@@ -124,7 +136,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 
 	script = script_new(load.in_flight, to_kind(options.kind), options.bytes, options.fragment,
-		options.compression != NULL, !takeover);
+		options.compression != NULL, takeover);
 	load.target.script = &script;
 	load.target.deflated = options.compression != NULL;
 	load.target.takeover = takeover;
@@ -136,10 +148,9 @@ int main(int argc, char **argv)
 	(void)printf("ready\n");
 	(void)fflush(stdout);
 
-	while (fgets(line, sizeof line, stdin) != NULL)
-		if (!answer(&load, line)) {
-			errno = 0;
-			die(line);
-		}
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		const struct result result = measure(&load, line);
+		print_result(&result);
+	}
 	return EXIT_SUCCESS;
 }

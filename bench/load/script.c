@@ -80,43 +80,46 @@ static size_t append_message(uint8_t *wire, uint8_t first, const uint8_t *payloa
 	size_t used = 0;
 
 	for (size_t from = 0; from < size; from += fragment) {
-		const int last = size - from <= fragment;
+		const bool last = size - from <= fragment;
 		used += append_frame(wire + used, (uint8_t)((from == 0 ? first : 0) | (last ? 0x80 : 0)),
 			payload + from, last ? size - from : fragment);
 	}
 	return used;
 }
 
-struct script script_new(size_t count, enum kind kind, size_t size, size_t fragment, int deflated, int reset)
+/* The payload as a message of the stream. Returns its size. */
+static size_t pack(z_stream *stream, uint8_t *packed, size_t room, uint8_t *payload, size_t size)
+{
+	stream->next_in = payload;
+	stream->avail_in = (uInt)size;
+	stream->next_out = packed;
+	stream->avail_out = (uInt)room;
+	(void)deflate(stream, Z_SYNC_FLUSH);
+	return room - stream->avail_out - TAIL;
+}
+
+struct script script_new(size_t count, enum kind kind, size_t size, size_t fragment, bool deflated, bool takeover)
 {
 	const size_t distinct = kind == KIND_JSON ? DISTINCT : 1;
-	struct script script = { .count = count > distinct ? count : distinct, .size = size };
-	const uint8_t opcode = kind == KIND_BINARY ? 0x02 : 0x01;
-	uint8_t *packed = NULL;
-	size_t used = 0, room;
+	const size_t room = size + 64 + size / 1000; /* deflated, at most */
+	const uint8_t opcode = kind == KIND_BINARY ? 0x02 : 0x01, first = opcode | (deflated ? 0x40 : 0);
+	struct script script = { .count = count > distinct ? count : distinct, .size = size, .opcode = opcode };
+	uint8_t *packed = allocate(room);
 	z_stream stream = { 0 };
+	size_t used = 0;
 
 	(void)deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
-	room = size + 64 + size / 1000;
-	packed = allocate(room);
 	script.messages = allocate(script.count * sizeof *script.messages);
 	script.wire = allocate(script.count * (room + (size / fragment + 1) * MAX_HEAD));
 	for (size_t i = 0; i < script.count; i++) {
 		struct message *message = &script.messages[i];
-		message->wire_start = used;
 		message->payload = i < distinct ? make_payload(kind, size, i) : script.messages[i % distinct].payload;
-		if (deflated) {
-			if (reset)
-				(void)deflateReset(&stream);
-			stream.next_in = message->payload;
-			stream.avail_in = (uInt)size;
-			stream.next_out = packed;
-			stream.avail_out = (uInt)room;
-			(void)deflate(&stream, Z_SYNC_FLUSH);
-			used += append_message(script.wire + used, opcode | 0x40, packed, room - stream.avail_out - TAIL, fragment);
-		} else {
-			used += append_message(script.wire + used, opcode, message->payload, size, fragment);
-		}
+		message->wire_start = used;
+		if (!takeover)
+			(void)deflateReset(&stream);
+		used += deflated
+			? append_message(script.wire + used, first, packed, pack(&stream, packed, room, message->payload, size), fragment)
+			: append_message(script.wire + used, first, message->payload, size, fragment);
 		message->wire_size = used - message->wire_start;
 	}
 	(void)deflateEnd(&stream);

@@ -2,6 +2,7 @@
 #ifndef BENCH_SCRIPT_H
 #define BENCH_SCRIPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,10 +14,11 @@ struct message {
 	uint8_t *payload;
 };
 
-/* Messages in the order in which each connection sends them, over and over. Never freed: it lasts as long as the load. */
+/* Messages in the order in which each connection sends them, over and over. Lasts as long as the load. */
 struct script {
 	size_t count;
 	size_t size;                    /* of each payload */
+	uint8_t opcode;
 	struct message *messages;
 	uint8_t *wire;                  /* all frames, one behind the other */
 };
@@ -24,8 +26,8 @@ struct script {
 /*
  * A script of at least so many messages of that size, in fragments of at most so many bytes each. Deflated ones are
  * one stream, of which every message may refer to those before it; the first refers to none, so that the script can
- * begin again without the stream doing so. reset: no message refers to another.
+ * begin again without the stream doing so. Without takeover no message refers to another.
  */
-struct script script_new(size_t count, enum kind kind, size_t size, size_t fragment, int deflated, int reset);
+struct script script_new(size_t count, enum kind kind, size_t size, size_t fragment, bool deflated, bool takeover);
 
 #endif
