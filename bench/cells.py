@@ -61,7 +61,7 @@ CELLS = [
     Cell("publish-8", "the same, 8 messages at once", "delivery", "-b 100 -n 8", "publish", aim=0.95, connections=1000),
     Cell("handshake", "handshake", "handshake", "", aim=1.05, connections=0),
     Cell("stream", "streamed echo of 16 MiB", "stream", "-b 16777216 -f 65536", "stream", connections=1),
-    Cell("latency", "latency, 1 KiB, half load", "latency", "-b 1024"),
+    Cell("latency", "latency, 1 KiB, half load", "latency", "-b 1024", is_ratio=False),
     Cell("calls", "echo, 1 KiB", "calls", "-b 1024", aim=2.06, is_ratio=False, once=True),
     Cell("idle", "idle connection", "memory", "-b 20", connections=10000, aim=1024, is_ratio=False, once=True),
     Cell("idle-tls", "idle, TLS", "memory", "-t -b 20", "tls", connections=10000, aim=12288, is_ratio=False,

@@ -43,14 +43,15 @@ def show(rounds, reference, quantity, with_range):
 
 def rows(results, names, with_range):
     """Lists of texts, the head first; only cells that one of these peers played."""
-    yield ["", "aim", *(peer.title for peer in PEERS if peer.name in names)]
+    yield ["", *(["aim"] if with_range else []), *(peer.title for peer in PEERS if peer.name in names)]
     for cell in CELLS:
         played = {name: rounds for name, rounds in results["figures"].get(cell.name, {}).items() if any(rounds)}
         reference = played.get(REFERENCE) if cell.is_ratio else None
         quantities = [quantity for name, rounds in played.items() if name in names
                       for quantity in next(filter(None, rounds))["values"]]
         for i, quantity in enumerate(dict.fromkeys(quantities)):
-            yield [f"{cell.title}: {quantity}", number(cell.aim) if cell.aim and i == 0 else "",
+            aim = number(cell.aim) if cell.aim and i == 0 else ""
+            yield [f"{cell.title}: {quantity}", *([aim] if with_range else []),
                    *(show(played[peer.name], reference, quantity, with_range) if peer.name in played else ""
                      for peer in PEERS if peer.name in names)]
 
@@ -72,8 +73,8 @@ def explain(results):
     if REFERENCE not in results["versions"]:
         return f"Medians of {results['rounds']} rounds."
     title = next(peer.title for peer in PEERS if peer.name == REFERENCE)
-    return (f"{title} as it is, the others as a multiple of it in the same round, but for bytes and calls, which are as "
-            f"they are; median (least-greatest) of {results['rounds']} rounds.")
+    return (f"{title} as it is, the others as a multiple of it in the same round, but for latencies, calls and memory, "
+            f"which are as they are; median (least-greatest) of {results['rounds']} rounds.")
 
 
 def text(results):
