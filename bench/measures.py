@@ -154,7 +154,8 @@ def take(cell, server_command, load_command, identity, milliseconds):
 
 def memory(server, load_command, cell):
     """Resident bytes of a connection, after one message."""
-    with Load(load_command, server, cell.load, 100) as load:  # what the server takes once, whoever comes
+    few = cell.connections // 100  # for what the server takes once; what they leave behind is used again
+    with Load(load_command, server, cell.load, few) as load:
         load.run("echo", 0)
     before = server.memory()
     with Load(load_command, server, cell.load, cell.connections) as load:
