@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -44,7 +45,7 @@ static size_t send_some(const struct connection *connection, const void *data, s
 
 	if (connection->ssl != NULL)
 		return after_tls(connection, SSL_write(connection->ssl, data, (int)size), "SSL_write");
-	sent = send(connection->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = send(connection->fd, data, size, MSG_NOSIGNAL);
 	if (sent < 0 && errno != EAGAIN)
 		die("send");
 	return sent < 0 ? 0 : (size_t)sent;
@@ -56,7 +57,7 @@ static size_t receive_some(const struct connection *connection, void *buffer, si
 
 	if (connection->ssl != NULL)
 		return after_tls(connection, SSL_read(connection->ssl, buffer, (int)size), "SSL_read");
-	got = recv(connection->fd, buffer, size, MSG_DONTWAIT);
+	got = recv(connection->fd, buffer, size, 0);
 	if (got == 0 || (got < 0 && errno != EAGAIN))
 		die("recv");
 	return got < 0 ? 0 : (size_t)got;
@@ -112,7 +113,7 @@ void connection_finish(struct connection *connection, const struct target *targe
 	char head[1024];
 	size_t size = 0;
 
-	do { /* nothing follows the answer, and the socket waits */
+	do { /* nothing follows the answer, and the socket still waits */
 		const ssize_t got = connection->ssl != NULL
 			? SSL_read(connection->ssl, head + size, (int)(sizeof head - 1 - size))
 			: recv(connection->fd, head + size, sizeof head - 1 - size, 0);
@@ -125,8 +126,9 @@ void connection_finish(struct connection *connection, const struct target *targe
 		die("handshake refused");
 	if (target->deflated && strstr(head, "permessage-deflate") == NULL)
 		die("the server does not compress");
-	if (epoll_ctl(target->epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0)
-		die("epoll_ctl");
+	if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0
+		|| epoll_ctl(target->epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0)
+		die("watch");
 }
 
 void connection_drop(struct connection *connection)

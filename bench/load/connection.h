@@ -1,4 +1,4 @@
-/* A client's connection to 127.0.0.1: opened, written and read without ever waiting, in the clear or over TLS. */
+/* A client's connection to 127.0.0.1, in the clear or over TLS. Once it is open nothing waits. */
 #ifndef BENCH_CONNECTION_H
 #define BENCH_CONNECTION_H
 
