@@ -96,8 +96,7 @@ def measure_all(options, peers):
         for cell in options.cells:
             if cell.once and number > 0:
                 continue
-            turn = number % len(peers)  # nobody is always the first
-            for peer in peers[turn:] + peers[:turn]:
+            for peer in peers[::-1 if number % 2 else 1]:  # neighbours stay so: a machine changes within a minute
                 if cell.mode in peer.modes:
                     figures[cell.name][peer.name].append(measure(options, cell, peer, identity, number))
     return figures

@@ -37,7 +37,7 @@ async def main():
         context.load_cert_chain(*sys.argv[2:4])
     extensions = [COMPRESSION[MODE]] if MODE in COMPRESSION else None
     async with serve(handle, "127.0.0.1", 0, ssl=context, compression=None, extensions=extensions, max_size=1 << 26,
-                     backlog=1024) as server:
+                     ping_timeout=120, backlog=1024) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
