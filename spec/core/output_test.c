@@ -117,7 +117,7 @@ static void test_memory(void)
 		while (loop->pool) { /* so that chunks are allocated, too */
 			struct ws_chunk *chunk = loop->pool;
 			loop->pool = chunk->next;
-			loop->pooled--;
+			loop->pooled -= chunk->size;
 			free(chunk);
 		}
 		const size_t live = memory.live;

@@ -4,8 +4,8 @@
 #include "net/loop_private.h"
 
 enum {
-	CHUNK_FIRST = 4096,       /* including its head; a turn's small messages fit */
-	CHUNKS_POOLED = 64,       /* at most 4 MiB lie idle */
+	CHUNK_FIRST = 1024,           /* including its head; a turn's small messages fit */
+	POOL_BYTES = 4 * 1024 * 1024, /* that may lie idle: one first chunk for each of 4,096 that a message goes to */
 };
 
 struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size)
@@ -13,7 +13,7 @@ struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size)
 	struct ws_chunk *chunk = loop->pool;
 	if (chunk != NULL && chunk->size >= size) {
 		loop->pool = chunk->next;
-		loop->pooled--;
+		loop->pooled -= chunk->size;
 		return chunk;
 	}
 	if (size > SIZE_MAX / 4)
@@ -32,14 +32,14 @@ struct ws_chunk *ws_chunk_take(struct ws_loop *loop, size_t size)
 
 void ws_chunk_give(struct ws_loop *loop, struct ws_chunk *chunk)
 {
-	if (loop->pooled >= CHUNKS_POOLED || chunk->size > WS_CHUNK_POOLED) {
+	if (chunk->size > WS_CHUNK_POOLED || loop->pooled + chunk->size > POOL_BYTES) {
 		free(chunk);
 		return;
 	}
 	chunk->from = chunk->to = 0;
 	chunk->next = loop->pool;
 	loop->pool = chunk;
-	loop->pooled++;
+	loop->pooled += chunk->size;
 }
 
 void ws_chunk_park(struct ws_loop *loop, struct ws_chunk *chunk)

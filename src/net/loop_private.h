@@ -61,7 +61,7 @@ struct ws_loop {
 	size_t held;
 	struct ws_deferred deferred; /* list head */
 	struct ws_chunk *pool, *parked;
-	unsigned pooled;
+	size_t pooled; /* bytes of the pool */
 	uint8_t *receive_buffer;
 	uint8_t *plain_buffer; /* NULL: no TLS yet */
 	struct ws_tls_sessions *tls_sessions; /* NULL: no client's TLS yet */
