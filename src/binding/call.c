@@ -191,7 +191,6 @@ static int body_end(lua_State *L, int status, lua_KContext results)
 static int body(lua_State *L)
 {
 	struct ws_task *task = lua_touserdata(L, 1);
-	lua_settop(L, 0);
 	int arguments = task->call.push(L, task->call.arg);
 	if (arguments < 0)
 		return 0;

@@ -18,13 +18,15 @@ void ws_box_push(lua_State *L, const struct ws_box *box)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, box->anchor);
 }
 
-/* Pushes the function for a slot and, for the server's own, ws. Returns how many arguments that is; -1: no function. */
+/*
+ * Pushes the function for a slot and, for the server's own, ws. Returns how many arguments that is; -1: no function.
+ * Below ws's own function ws is left: taking it away costs more than it lies in the way.
+ */
 static int push_handler(lua_State *L, const struct ws_box *box, enum ws_slot slot)
 {
 	if (box->has & 1u << slot) {
 		ws_box_push(L, box);
 		ws_box_push_own_handler(L, -1, slot);
-		lua_remove(L, -2);
 		return 0;
 	}
 	if (box->handlers->has & 1u << slot) {
@@ -208,8 +210,9 @@ static int call_closing(lua_State *L)
 static int push_closing(lua_State *L, void *arg)
 {
 	const struct control_call *call = arg;
-	lua_pushcfunction(L, call_closing);
 	int arguments = push_handler(L, call->box, WS_SLOT_CLOSING);
+	lua_pushcfunction(L, call_closing);
+	lua_insert(L, -2 - arguments);
 	lua_pushinteger(L, call->code);
 	lua_pushlstring(L, (const char *)call->data, call->len);
 	return arguments + 3;

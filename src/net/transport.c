@@ -57,8 +57,8 @@ static void transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	bool sendable = t->out.size > 0 && !t->stalled, unwatched = event_get_events(&t->event) != transport_mask(t);
-	if (sendable || unwatched || broken_due(t) || ended_due(t) || (t->read_again && !t->paused))
+	if ((t->out.size > 0 && !t->stalled) || event_get_events(&t->event) != transport_mask(t) || broken_due(t) ||
+	    ended_due(t) || (t->read_again && !t->paused))
 		ws_loop_defer(t->loop, &t->flush);
 	else
 		ws_loop_undefer(t->loop, &t->flush);
