@@ -36,8 +36,11 @@ static void assembly_release(struct ws_session *s)
 	s->pool->assembly = a;
 }
 
-/* Makes room for so many bytes more: for what has come, never on the word of an announced length. */
-static int assembly_reserve(struct ws_session *s, size_t len)
+/*
+ * Makes room for so many bytes more: for what has come, never on the word of an announced length; that, as the most
+ * that it can become, only bounds how far ahead of what has come the room grows.
+ */
+static int assembly_reserve(struct ws_session *s, size_t len, uint64_t most)
 {
 	if (!s->assembly) {
 		s->assembly = s->pool->assembly;
@@ -47,6 +50,8 @@ static int assembly_reserve(struct ws_session *s, size_t len)
 	size_t used = a ? a->len : 0, capacity = a ? a->capacity : 0;
 	if (capacity - used < len) {
 		size_t wanted = capacity * 2 > ASSEMBLY_START ? capacity * 2 : ASSEMBLY_START;
+		if (wanted > most)
+			wanted = (size_t)most;
 		if (wanted < used + len)
 			wanted = used + len;
 		a = realloc(a, sizeof *a + wanted);
@@ -59,9 +64,9 @@ static int assembly_reserve(struct ws_session *s, size_t len)
 	return 0;
 }
 
-static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len)
+static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len, uint64_t most)
 {
-	int e = assembly_reserve(s, len);
+	int e = assembly_reserve(s, len, most);
 	if (e)
 		return e;
 	memcpy(s->assembly->data + s->assembly->len, data, len);
@@ -227,7 +232,7 @@ static int fail_text(struct ws_session_event *event)
 static long inflate_some(struct ws_session *s, const uint8_t **data, size_t *len, bool last, size_t *room)
 {
 	uint64_t left = s->limit - message_len(s);
-	int e = assembly_reserve(s, 1);
+	int e = assembly_reserve(s, 1, s->limit);
 	if (e)
 		return e;
 	struct ws_assembly *a = s->assembly;
@@ -262,12 +267,15 @@ static int take_compressed(struct ws_session *s, const struct ws_piece *piece, b
 }
 
 /* The same. What is told of right afterwards need not be kept: a message that came in one piece, or a part. */
-static inline int take_plain(struct ws_session *s, const struct ws_piece *piece, bool keep,
-                             struct ws_session_event *event)
+static inline int take_plain(struct ws_session *s, const struct ws_frame *frame, const struct ws_piece *piece,
+                             bool keep, struct ws_session_event *event)
 {
 	if (s->opcode == WS_TEXT && !ws_utf8_feed(&s->utf8, piece->data, piece->len))
 		return fail_text(event);
-	int e = piece->len > 0 && (s->assembly || keep) ? assembly_append(s, piece->data, piece->len) : 0;
+	if (piece->len == 0 || (!s->assembly && !keep))
+		return WS_AGAIN;
+	uint64_t come = message_len(s) + piece->len;
+	int e = assembly_append(s, piece->data, piece->len, frame->fin ? come + frame->length - frame->received : s->limit);
 	return e ? e : WS_AGAIN;
 }
 
@@ -278,7 +286,7 @@ static int take_data(struct ws_session *s, const struct ws_frame *frame, const s
 	bool last = piece->last && frame->fin;
 	if (piece->first && data_frame_fails(s, frame, event))
 		return 0;
-	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, !last, event);
+	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, frame, piece, !last, event);
 	return e == WS_AGAIN && last ? message_end(s, piece, mode, event) : e;
 }
 
@@ -289,7 +297,7 @@ static int take_part(struct ws_session *s, const struct ws_frame *frame, const s
 	bool last = piece->last && frame->fin;
 	if (piece->first && data_frame_fails(s, frame, event))
 		return 0;
-	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, piece, false, event);
+	int e = s->compressed ? take_compressed(s, piece, last, event) : take_plain(s, frame, piece, false, event);
 	if (e != WS_AGAIN)
 		return e;
 	if (s->compressed && more && !piece->last && message_len(s) < PART_ENOUGH)
