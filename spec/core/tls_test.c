@@ -218,6 +218,24 @@ static void test_exchange(void)
 	ws_tls_context_release(s);
 }
 
+/* OpenSSL's queue of errors belongs to the thread: what somebody else left there is nobody's failure here. */
+static void test_errors_of_others(void)
+{
+	struct ws_tls_context *c = new_client(cert), *s = new_server();
+	const struct ws_tls_peer peer = {.host = "host.example", .port = 443};
+
+	CHECK(begin(c, s, &peer));
+	talk(ROOM);
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	CHECK(ws_tls_write(client.tls, "ping", 4) == 0);
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	talk(3); /* the first piece is no whole record */
+	CHECK(told(&server, "ping") && server.end == WS_AGAIN && ws_tls_why(server.tls)[0] == '\0');
+	leave();
+	ws_tls_context_release(c);
+	ws_tls_context_release(s);
+}
+
 static void test_names(void)
 {
 	static const struct {
@@ -547,6 +565,7 @@ static void test_output_refused(void)
 
 UNIT_MAIN(
 	{ "a handshake, what both say, and both ends, in pieces of every size", test_exchange },
+	{ "errors that others left behind are not taken for its own", test_errors_of_others },
 	{ "who asks for a name gets its certificate", test_names },
 	{ "no protocol in common is told to both", test_protocols },
 	{ "what is no TLS is called so", test_strangers },
