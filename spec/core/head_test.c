@@ -548,7 +548,7 @@ static void test_next(void)
 	CHECK(ws_head_next(&head, "X", &from) == NULL);
 	from = 0;
 	CHECK(ws_head_next(&head, "Z", &from) == NULL && from == 0);
-	CHECK(ws_head_next(&head, "", &from) == NULL);
+	CHECK(ws_head_next(&head, "", &from) == NULL && ws_head_next(&head, "Hosts", &from) == NULL);
 	CHECK(ws_head_next(&head, "HOST", &from) == &head.headers[0]);
 	from = 1000;
 	CHECK(ws_head_next(&head, "X", &from) == NULL);

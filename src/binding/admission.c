@@ -104,16 +104,13 @@ static void run_open(struct ws_box *box)
 static bool open_connection(struct ws_box *box)
 {
 	const struct ws_names *offered = &route_of(box)->subprotocols;
-	struct ws_slice key;
-	struct ws_refusal refusal;
 	struct ws_head head;
 	ws_request_head(box, &head);
-	ws_handshake_check(&head, &key, &refusal);
 	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, offered->list, offered->count);
 	ws_box_set_subprotocol(box, subprotocol);
 	const struct ws_compression_options *compression = &box->connection->endpoint->options.compression;
 	struct ws_deflate_parameters agreed = ws_extension_choose(&head, &compression->parameters);
-	if (ws_connection_accept(box->connection, key, subprotocol, &agreed) != 0)
+	if (ws_connection_accept(box->connection, ws_handshake_key_of(&head), subprotocol, &agreed) != 0)
 		return false;
 	ws_box_opened(box);
 	return true;

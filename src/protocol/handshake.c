@@ -105,6 +105,13 @@ int ws_handshake_check(const struct ws_head *head, struct ws_slice *key, struct 
 	return 0;
 }
 
+struct ws_slice ws_handshake_key_of(const struct ws_head *head)
+{
+	size_t from = 0;
+
+	return ws_head_next(head, "Sec-WebSocket-Key", &from)->value;
+}
+
 /* --- subprotocols -------------------------------------------------------------------------------- */
 
 /*

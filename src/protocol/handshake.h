@@ -27,6 +27,9 @@ int ws_handshake_check_body(const struct ws_head *head, struct ws_refusal *refus
  */
 int ws_handshake_check(const struct ws_head *head, struct ws_slice *key, struct ws_refusal *refusal);
 
+/* The key of a request that has been checked. */
+struct ws_slice ws_handshake_key_of(const struct ws_head *head);
+
 /*
  * The first subprotocol of the client's list that is also in offered (count entries; compared with their
  * case), as the client's bytes; len 0 if none.

@@ -91,9 +91,15 @@ static void slice_trim(struct ws_slice *slice)
 	}
 }
 
-bool ws_slice_is(struct ws_slice slice, const char *text)
+/* In any case; most comparisons are over with the length. */
+static bool slice_same(struct ws_slice a, struct ws_slice b)
 {
-	return slice_starts(slice, text) && text[slice.len] == '\0';
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (char_lower(a.data[i]) != char_lower(b.data[i]))
+			return false;
+	return true;
 }
 
 bool ws_slice_equals(struct ws_slice a, struct ws_slice b)
@@ -104,6 +110,11 @@ bool ws_slice_equals(struct ws_slice a, struct ws_slice b)
 struct ws_slice ws_slice_of(const char *text)
 {
 	return (struct ws_slice){ text, strlen(text) };
+}
+
+bool ws_slice_is(struct ws_slice slice, const char *text)
+{
+	return slice_same(slice, ws_slice_of(text));
 }
 
 bool ws_slice_is_token(struct ws_slice slice)
@@ -418,8 +429,10 @@ long ws_head_parse_field(struct ws_header *header, const char *data, size_t len,
 
 const struct ws_header *ws_head_next(const struct ws_head *head, const char *name, size_t *from)
 {
+	const struct ws_slice wanted = ws_slice_of(name);
+
 	for (size_t i = *from; i < head->count; i++) {
-		if (ws_slice_is(head->headers[i].name, name)) {
+		if (slice_same(head->headers[i].name, wanted)) {
 			*from = i + 1;
 			return &head->headers[i];
 		}

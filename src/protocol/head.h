@@ -71,14 +71,14 @@ bool ws_slice_split(struct ws_slice *list, struct ws_slice *element);
 /* Whether a slice is a token (RFC 9110 section 5.6.2). */
 bool ws_slice_is_token(struct ws_slice slice);
 
-/* Whether a slice equals a NUL-terminated string, in any case of ASCII. */
-bool ws_slice_is(struct ws_slice slice, const char *text);
-
 /* Whether two slices have the same bytes. */
 bool ws_slice_equals(struct ws_slice a, struct ws_slice b);
 
 /* A text as a slice, without its NUL. */
 struct ws_slice ws_slice_of(const char *text);
+
+/* Whether a slice equals a NUL-terminated string, in any case of ASCII. */
+bool ws_slice_is(struct ws_slice slice, const char *text);
 
 #pragma GCC visibility pop
 
