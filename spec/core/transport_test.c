@@ -234,10 +234,10 @@ static void one_send(void)
 	turn(); /* the end of the turn flushes */
 	CHECK(recv(pair[1], bytes, sizeof bytes, 0) == 30);
 	CHECK(end_write(&e, 10) == 0);
-	CHECK(end_write(&e, 16 * KIB) == 0); /* still corked */
+	CHECK(end_write(&e, 24 * KIB) == 0); /* still corked */
 	CHECK(recv(pair[1], bytes, sizeof bytes, 0) < 0);
-	CHECK(end_write(&e, 16 * KIB + 1) == 0); /* takes the corked along */
-	CHECK(recv(pair[1], bytes, sizeof bytes, 0) == 10 + 32 * KIB + 1);
+	CHECK(end_write(&e, 24 * KIB + 1) == 0); /* takes the corked along */
+	CHECK(recv(pair[1], bytes, sizeof bytes, 0) == 10 + 48 * KIB + 1);
 	CHECK(ws_transport_buffered(&e.t) == 0);
 	for (int i = 0; i < 5; i++)
 		CHECK(end_write(&e, 13 * KIB) == 0); /* the fifth is more than the cork holds */
@@ -575,7 +575,7 @@ static void write_error_with_input(void)
 	uint64_t at = 0;
 	raw_write(raw, &at, 100);
 	reset(raw);
-	CHECK(end_write(&e, 20 * KIB) == WS_ERROR_CLOSED);
+	CHECK(end_write(&e, 32 * KIB) == WS_ERROR_CLOSED);
 	CHECK(e.t.write_failed && e.t.error == ECONNRESET && ws_transport_buffered(&e.t) == 0);
 	turn_until(&e.readables, 1);
 	CHECK(e.received == 100);

@@ -17,7 +17,7 @@
 #include "net/loop_private.h"
 
 enum {
-	CORK_WRITE = 16 * 1024,  /* a larger write goes out uncopied; at this size copying is still cheaper */
+	CORK_WRITE = 24 * 1024,  /* a larger write goes out uncopied; at this size copying is still cheaper */
 	CORK_TOTAL = 64 * 1024,  /* more than a pooled chunk holds does not wait for the end of the turn */
 	CORK_PARTS = 7,          /* more parts than this are always copied */
 	SEND_PARTS = 16,         /* of a long queue, at once */

@@ -89,7 +89,7 @@ void ws_transport_pause(struct ws_transport *t);
 void ws_transport_resume(struct ws_transport *t);
 
 /*
- * Sends the parts, in order, all or none of them. Up to 16 KiB are corked until ws_transport_flush or the
+ * Sends the parts, in order, all or none of them. Up to 24 KiB are corked until ws_transport_flush or the
  * end of the turn; more, or what would make the cork larger than 64 KiB, goes to the kernel at once, in one
  * sendmsg with what is corked, and only what it doesn't take is copied. The parts are the caller's again on
  * return. 0, WS_ERROR_MEMORY or WS_ERROR_CLOSED (ended, closed, or the peer is gone). Where memory runs out
