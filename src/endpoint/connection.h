@@ -124,7 +124,7 @@ struct ws_connection {
 		struct ws_file *file;      /* of one that never opens: what follows the head of its answer; owned, or NULL */
 	};
 	struct ws_heartbeat heartbeat;
-	struct ws_rate rate;
+	struct ws_rate *rate;          /* what the peer has sent, where its endpoint limits that; owned; NULL: nothing yet */
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
 	uint64_t throttled_until;      /* ms: the peer has sent too much, and is not read before; 0: it is read */

@@ -103,6 +103,8 @@ struct ws_closing_report ws_connection_report(const struct ws_connection *c)
 void ws_ending_clear(struct ws_connection *c)
 {
 	ws_session_clear(&c->session);
+	free(c->rate);
+	c->rate = NULL;
 	if (c->session.closing.opened) {
 		ws_backlog_clear(&c->backlog);
 	} else {

@@ -1,6 +1,7 @@
 /* The pump: what has come in becomes calls of the handler, one at a time, until something must be waited for. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "endpoint/connection_private.h"
@@ -55,14 +56,18 @@ static bool within_rate(struct ws_connection *c, unsigned messages, size_t bytes
 {
 	const struct ws_rate_options *options = &c->endpoint->options.rate;
 	char why[WS_WHY_SIZE];
-	uint64_t ms = ws_rate_take(&c->rate, options, messages, bytes, ws_connection_now(c));
+	if (!c->rate && !(c->rate = calloc(1, sizeof *c->rate))) {
+		ws_ending_out_of_memory(c);
+		return false;
+	}
+	uint64_t ms = ws_rate_take(c->rate, options, messages, bytes, ws_connection_now(c));
 	if (ms == 0 || ws_connection_state(c) != WS_OPEN)
 		return true;
 	if (!options->close) {
 		c->throttled_until = ws_connection_now(c) + ms;
 		return true;
 	}
-	bool of_messages = options->messages > 0 && c->rate.messages < 0;
+	bool of_messages = options->messages > 0 && c->rate->messages < 0;
 	snprintf(why, sizeof why, "more than %g %s a second", of_messages ? options->messages : options->bytes,
 	         of_messages ? "messages" : "bytes");
 	ws_ending_step_why(c, WS_CLOSING_LOCAL_FAILURE, WS_CODE_POLICY_VIOLATION, why);

@@ -52,16 +52,18 @@ static void say_why(struct ws_tls *tls, unsigned long error)
 {
 	long verified = SSL_get_verify_result(tls->ssl);
 	int reason = ERR_GET_REASON(error);
+	char why[WS_TLS_WHY];
 	const char *words = ws_tls_reason(error), *alert = reason >= SSL_AD_REASON_OFFSET ? strstr(words, "alert ") : NULL;
 	if (verified != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE)
-		snprintf(tls->why, sizeof tls->why, "TLS failed: the peer's certificate is not trusted: %s",
+		snprintf(why, sizeof why, "TLS failed: the peer's certificate is not trusted: %s",
 		         X509_verify_cert_error_string(verified));
 	else if (alert)
-		snprintf(tls->why, sizeof tls->why, "TLS failed: the peer gave up, with the %s", alert);
+		snprintf(why, sizeof why, "TLS failed: the peer gave up, with the %s", alert);
 	else if (is_no_tls(tls, reason))
-		snprintf(tls->why, sizeof tls->why, "TLS failed: the server does not speak TLS there (%s)", words);
+		snprintf(why, sizeof why, "TLS failed: the server does not speak TLS there (%s)", words);
 	else
-		snprintf(tls->why, sizeof tls->why, "TLS failed: %s", words);
+		snprintf(why, sizeof why, "TLS failed: %s", words);
+	tls->why = strdup(why);
 }
 
 static long fail(struct ws_tls *tls)
@@ -221,6 +223,7 @@ void ws_tls_free(struct ws_tls *tls)
 	if (!tls)
 		return;
 	ws_tls_stop(tls);
+	free(tls->why);
 	free(tls);
 }
 
@@ -307,5 +310,5 @@ void ws_tls_end(struct ws_tls *tls)
 
 const char *ws_tls_why(const struct ws_tls *tls)
 {
-	return tls->why;
+	return tls->why ? tls->why : tls->failed ? "TLS failed" : "";
 }

@@ -35,8 +35,8 @@ struct ws_tls {
 	size_t waiting_len;
 	struct ws_tls_sessions *sessions;   /* NULL: nothing is resumed, or kept */
 	uint8_t session_key[WS_TLS_DIGEST];
+	char *why;         /* NULL: nothing went wrong, or there was no memory to say what */
 	bool closed, failed;
-	char why[WS_TLS_WHY];
 };
 
 /* The error that came first, for its cause; OpenSSL's queue is left empty: a stale entry would break the next connection. */
