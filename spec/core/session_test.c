@@ -329,6 +329,28 @@ static void test_memory(void)
 	CHECK(pool.assembly == NULL && pool.frames.free == NULL);
 }
 
+/* Room grows ahead of what comes, but not past the end that was announced: so it is small enough to be kept. */
+static void test_room(void)
+{
+	enum { MESSAGE = 1024 * 1024, HEAD = 14, FRAME = HEAD + MESSAGE, PIECE = 400 * 1024 };
+	struct ws_session s;
+	struct ws_session_event ev;
+	uint8_t *bytes = calloc(1, FRAME), *data = bytes;
+	CHECK(bytes != NULL);
+	memcpy(bytes, (uint8_t[]){ FIN | WS_BINARY, 0x80 | 127, 0, 0, 0, 0, 0, MESSAGE >> 16 }, 8); /* masked with zeros */
+	ws_session_init(&s, &pool, WS_SERVER, 16 * MESSAGE);
+	for (size_t len = PIECE; data - bytes < 2 * PIECE; len = PIECE)
+		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == WS_AGAIN);
+	size_t rest = FRAME - 2 * PIECE;
+	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &rest, &ev) == 0);
+	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == MESSAGE);
+	ws_session_done(&s);
+	CHECK(pool.assembly != NULL);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+	free(bytes);
+}
+
 /* ---- against the naive reader */
 
 /* ---- compressed messages (RFC 7692) */
@@ -841,6 +863,7 @@ UNIT_MAIN(
 	{ "a Close frame is told with its code and reason", test_close },
 	{ "the reason of a Close frame is cut between characters", test_close_payload },
 	{ "nothing is held once a message was handed over", test_memory },
+	{ "the room of a message grows no further than the message can", test_room },
 	{ "wherever the mode changes, nothing is lost, doubled or put in another order", test_modes },
 	{ "messages in parts are what they are whole", test_parts },
 	{ "a part is told of as it comes; the rest of a message that nobody wants is passed over", test_parts_of_one },
