@@ -54,8 +54,10 @@ function moonsocket.serve(where, handler, given)
   local place, wrong = address.parse(where)
   if not place then error("serve: " .. wrong, 2) end
   config.host, config.port, config.path, config.fd = place.host, place.port or 0, place.path, place.fd or -1
-  local context = setmetatable({}, { __mode = "v" }) -- the server keeps the router
+  local context
   if router.is(handler) then
+    -- Weak, for the server keeps the router. The field is there: once it listens nothing may run out of memory.
+    context = setmetatable({ server = false }, { __mode = "v" })
     config.routes, config.match = router.compile(handler, given, context)
     config.handlers = {}
   else
@@ -73,7 +75,7 @@ function moonsocket.serve(where, handler, given)
   end
   local server, message, code = core.listen(config)
   if not server then return nil, ("cannot listen on %s: %s"):format(where, message), code end
-  context.server = server
+  if context then context.server = server end
   return server
 end
 

@@ -108,7 +108,7 @@ describe("a sleep with a cancellation", function()
       collectgarbage "stop" -- what is to be collected at the end must not be before
       local cancellation
       local function at_the_end(name)
-        _G[name] = setmetatable({}, { __gc = function() cancellation:cancel() print(name) end }) -- kept until then
+        setmetatable({}, { __gc = function() cancellation:cancel() print(name) end })
       end
       at_the_end "after it"
       local core = require "moonsocket.core"
