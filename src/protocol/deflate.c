@@ -292,7 +292,7 @@ long ws_deflate_inflate(struct ws_deflate *d, const uint8_t **data, size_t *len,
 	int e = inflate_some(d->inflater, data, len, out, size, &written);
 	if (e == 0 && last && written < size)
 		e = take_tail(d->inflater, out, size, &written);
-	if (e)
+	if (e && (e != WS_ERROR_PROTOCOL || written < size)) /* what fills the room comes before what is broken behind it */
 		return e;
 	if (last && written < size)
 		message_over(d);
