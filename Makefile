@@ -69,6 +69,9 @@ interop: build build/spec/raw.so need-test need-interop ## against python's webs
 deployment: build build/spec/raw.so build/spec/secure.so need-test need-deployment ## the files of examples/deployment, with real proxies
 	@tools/specs.sh $(or $(ARGS),$(wildcard spec/deployment/*.lua))
 
+browser: build need-browser ## pages in a headless Chromium, whose ends of their WebSockets are compared with the server's
+	@tools/browser.sh
+
 chaos: build need-test ## 5,000 random short connections, in both roles, over TCP and TLS; SEED=N repeats a run
 	@python3 spec/chaos/chaos.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -100,7 +103,7 @@ need-%:
 	@tools/bootstrap.sh $*
 
 # One after the other: package managers do not share.
-need-demo need-test need-conformance need-warnings need-bench need-fuzz: | need-build
+need-demo need-test need-conformance need-warnings need-bench need-fuzz need-browser: | need-build
 need-interop need-deployment: | need-test
 need-valgrind: | need-test
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what this machine lacks, with the system's package manager; where it cannot, prints the command to type.
-#   tools/bootstrap.sh SET...      sets: build demo test conformance interop deployment valgrind bench peers warnings fuzz
+#   tools/bootstrap.sh SET...      sets: build demo test conformance interop deployment browser valgrind bench peers warnings fuzz
 set -eu
 
 # The set, how to look for the thing, and its packages. "-": nothing to install there. rock:NAME: from LuaRocks.
@@ -34,6 +34,10 @@ table() {
 	deployment  nginx:stream          libnginx-mod-stream nginx-mod-stream nginx-mod-stream nginx-mod-stream -
 	deployment  run:haproxy           haproxy       haproxy        haproxy        haproxy        haproxy
 	deployment  run:systemd-analyze   systemd       systemd        -              systemd        -
+	browser     run:chromium          chromium      chromium       chromium       chromium       -
+	browser     run:node              nodejs        nodejs         nodejs         nodejs         node
+	browser     run:npm               npm           npm            npm            npm            -
+	browser     lua:cjson             lua-cjson     rock:lua-cjson rock:lua-cjson rock:lua-cjson rock:lua-cjson
 	conformance venv:                 python3-venv  python3        python3        python         python
 	valgrind    run:valgrind          valgrind      valgrind       valgrind       valgrind       valgrind
 	bench       run:python3           python3       python3        python3        python         python
