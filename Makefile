@@ -34,7 +34,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
 endif
 
-.PHONY: build help demo demo-server test test-core closing fuzz conformance interop deployment chaos streaming valgrind sanitize warnings bench rock clean
+.PHONY: build help demo demo-server test test-core closing fuzz conformance interop deployment browser chaos streaming valgrind sanitize warnings bench rock clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -100,24 +100,51 @@ describe("examples/disconnect.lua", function()
   end)
 end)
 
-describe("examples/chat_server", function()
+-- A response to a GET.
+local function get(to, path)
+  local p = peer.connect(to)
+  p:send(("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"):format(path))
+  local response = assert(p:read_response())
+  p:drop()
+  return response
+end
+
+-- Every file that a page asks for is there, and is let in by its policy.
+local function assert_page(to, path)
+  local page = get(to, path)
+  assert.same({ 200, "text/html; charset=utf-8" }, { page.status, page.headers["content-type"] })
+  assert.matches("^default%-src 'none'; script%-src 'self'; style%-src 'self'; connect%-src 'self';",
+    page.headers["content-security-policy"])
+  local files = 0
+  for file in page.body:gmatch '="(page/[^"]+)"' do
+    files = files + 1
+    assert.equal(200, get(to, "/" .. file).status, file)
+  end
+  assert.equal(2, files)
+  assert.is_nil(page.body:find "<script>")
+  assert.is_nil(page.body:find " style=")
+end
+
+describe("examples/chat", function()
   it("passes its own spec", function()
     program.run(function(self)
       local status = self:finish()
       assert.equal(0, status, table.concat(self.lines, "\n"))
       assert.matches("[1-9]%d* successes / 0 failures / 0 errors / 0 pending", table.concat(self.lines, "\n"))
-    end, "tools/busted.lua", "--ignore-lua", "--directory=examples/chat_server", "spec")
+    end, "tools/busted.lua", "--ignore-lua", "--directory=examples/chat", "spec")
   end)
 
-  it("is a server that runs", function()
+  it("is a server that runs, with its page", function()
     program.run(function(self)
-      local ann = open({ port = tonumber(self:await(LISTENING)) }, "/?name=ann")
-      assert.equal("ann comes", ann:read_frame().payload)
-      ann:send(peer.text "hello")
-      assert.equal("ann: hello", ann:read_frame().payload)
+      local to = { port = tonumber(self:await(LISTENING)) }
+      assert_page(to, "/")
+      local ann = open(to, "/room/lobby?name=ann")
+      assert.equal('"welcome"', ann:read_frame().payload:match '"type":("%a+")')
+      ann:send(peer.text '{"text": "hello"}')
+      local told = ann:read_frame().payload
+      assert.is_truthy(told:find('"text":"hello"', 1, true), told)
       ann:drop()
       assert.equal(0, self:stop(), table.concat(self.lines, "\n"))
-    end, "-e", "package.path = 'examples/chat_server/?.lua;' .. package.path",
-      "examples/chat_server/server.lua", "127.0.0.1:0")
+    end, "-e", "package.path = 'examples/chat/?.lua;' .. package.path", "examples/chat/server.lua", "127.0.0.1:0")
   end)
 end)

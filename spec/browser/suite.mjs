@@ -4,5 +4,6 @@ import { after } from 'node:test'
 import { closeAll } from './support.mjs'
 
 import './endings.mjs'
+import './chat.mjs'
 
 after(closeAll)

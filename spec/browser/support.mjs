@@ -40,6 +40,9 @@ await once(empty, 'listening')
 
 export const emptyOrigin = (host = '127.0.0.1') => `http://${host}:${empty.address().port}`
 
+/** A picture of a page, to be looked at: build/browser/NAME.png. */
+export const capture = (page, name) => page.screenshot({ path: `build/browser/${name}.png` })
+
 const running = new Set()
 
 /** A Lua program and its lines. */
