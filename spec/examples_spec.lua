@@ -1,4 +1,5 @@
 -- The examples, run as their users run them: clients come, speak and leave; SIGTERM ends each with status 0.
+local cjson = require "cjson"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local raw = require "raw"
@@ -146,5 +147,36 @@ describe("examples/chat", function()
       ann:drop()
       assert.equal(0, self:stop(), table.concat(self.lines, "\n"))
     end, "-e", "package.path = 'examples/chat/?.lua;' .. package.path", "examples/chat/server.lua", "127.0.0.1:0")
+  end)
+end)
+
+describe("examples/ticker", function()
+  local function next_of(p) return cjson.decode(p:read_frame().payload) end
+
+  it("tells who watches a symbol its prices so far, and those to come, and serves its page", function()
+    run("examples/ticker/server.lua", function(to)
+      assert_page(to, "/")
+      local p = open(to, "/prices")
+      p:send(peer.text "MOON")
+      local all = next_of(p)
+      assert.same({ "MOON", 240 }, { all.symbol, #all.prices })
+      local latest = next_of(p)
+      assert.same({ "MOON", "number" }, { latest.symbol, type(latest.price) })
+
+      p:send(peer.text "TIDE")
+      repeat all = next_of(p) until all.prices -- a price of MOON may have been on its way
+      assert.equal("TIDE", all.symbol)
+      for _ = 1, 3 do assert.equal("TIDE", next_of(p).symbol) end
+      p:drop()
+    end)
+  end)
+
+  it("closes with 1008 where it does not know the symbol", function()
+    run("examples/ticker/server.lua", function(to)
+      local p = open(to, "/prices")
+      p:send(peer.text "SUN")
+      assert.equal(1008, p:read_frame().code)
+      p:drop()
+    end)
   end)
 end)

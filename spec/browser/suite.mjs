@@ -5,5 +5,6 @@ import { closeAll } from './support.mjs'
 
 import './endings.mjs'
 import './chat.mjs'
+import './ticker.mjs'
 
 after(closeAll)
