@@ -1,8 +1,10 @@
 -- The examples, run as their users run them: clients come, speak and leave; SIGTERM ends each with status 0.
 local cjson = require "cjson"
+local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local raw = require "raw"
+local testing = require "moonsocket.testing"
 
 local LISTENING = "^listening on ws://127%.0%.0%.1:(%d+)"
 
@@ -177,6 +179,136 @@ describe("examples/ticker", function()
       p:send(peer.text "SUN")
       assert.equal(1008, p:read_frame().code)
       p:drop()
+    end)
+  end)
+end)
+
+describe("examples/rpc", function()
+  local PATH = "package.path = 'examples/rpc/?.lua;' .. package.path"
+
+  -- A peer of the server: ask(text) sends it and returns the answer.
+  local function with_server(play)
+    program.run(function(self)
+      local to = { port = tonumber(self:await(LISTENING)) }
+      local p = open(to)
+      play(function(text)
+        p:send(peer.text(text))
+        return cjson.decode(p:read_frame().payload)
+      end, self, to)
+      p:drop()
+      assert.equal(0, self:stop(), table.concat(self.lines, "\n"))
+    end, "-e", PATH, "examples/rpc/server.lua", "127.0.0.1:0")
+  end
+
+  local function request(id, method, params)
+    return ('{"jsonrpc": "2.0", "id": %s, "method": "%s", "params": %s}'):format(id, method, params)
+  end
+
+  it("answers as JSON-RPC 2.0 says", function()
+    with_server(function(ask)
+      assert.same({ jsonrpc = "2.0", id = 1, result = 42 }, ask(request(1, "add", "[19, 23]")))
+      assert.same({ jsonrpc = "2.0", id = "a", result = cjson.null }, ask(request('"a"', "log", '["x"]')))
+      assert.same({ jsonrpc = "2.0", id = 2, error = {
+        code = 1, message = "division by zero", data = { dividend = 1 },
+      } }, ask(request(2, "divide", "[1, 0]")))
+    end)
+  end)
+
+  for what, case in pairs {
+    ["is no JSON"] = { '{"jsonrpc": ', -32700, cjson.null },
+    ["is an empty batch"] = { "[]", -32600, cjson.null },
+    ["is a number"] = { "1", -32600, cjson.null },
+    ["is an answer with an error that is none"] = { '{"jsonrpc": "2.0", "id": 1, "error": 7}', -32600, cjson.null },
+    ["has no version"] = { '{"id": 1, "method": "add"}', -32600, cjson.null },
+    ["has a method that is no name"] = { '{"jsonrpc": "2.0", "id": 1, "method": 1}', -32600, cjson.null },
+    ["has a number as params"] = { request(1, "add", "1"), -32600, cjson.null },
+    ["has an unknown method"] = { request(1, "subtract", "[]"), -32601, 1 },
+    ["has wrong params"] = { request(1, "add", "[1]"), -32602, 1 },
+  } do
+    it("answers with an error what " .. what, function()
+      with_server(function(ask)
+        local response = ask(case[1])
+        assert.same({ case[2], case[3] }, { response.error.code, response.id })
+      end)
+    end)
+  end
+
+  it("answers batches, but for their notifications", function()
+    with_server(function(ask, self)
+      local note = '{"jsonrpc": "2.0", "method": "log", "params": ["noted"]}'
+      local answers = ask("[" .. request(1, "add", "[1, 2]") .. ", " .. note .. ", 7]")
+      assert.same({ 3, -32600 }, { answers[1].result, answers[2].error.code })
+      assert.equal(2, #answers)
+      self:await "^log: noted$"
+    end)
+  end)
+
+  it("does 16 calls of a client at once, and then the next before it reads on", function()
+    with_server(function(_, _, to)
+      local p = open(to)
+      for id = 1, 17 do p:send(peer.text(request(id, "sleep", '{"seconds": 0.05}'))) end
+      p:send(peer.text(request(18, "add", "[1, 2]")))
+      local last
+      for _ = 1, 18 do last = cjson.decode(p:read_frame().payload).id end
+      assert.equal(18, last)
+      p:drop()
+    end)
+  end)
+
+  describe("fails a call", function()
+    local rpc = assert(loadfile "examples/rpc/rpc.lua")()
+
+    -- What becomes of a call to a server that never answers; meanwhile(ws) happens.
+    local function outcome(timeout, meanwhile)
+      local server <close> = assert(testing.server(function(ws) ws:on_message(function() end) end))
+      local ws <close> = assert(moonsocket.connect(server.url))
+      local calls, result, failure = 0, nil, nil
+      if meanwhile == "before" then
+        ws:close()
+        ws:wait_closed()
+      end
+      rpc.attach(ws, {}, timeout):call("anything", nil, function(...)
+        calls, result, failure = calls + 1, ...
+      end)
+      if meanwhile == "after" then server:connections()[1]:terminate() end
+      assert.eventually(function() return calls > 0 end)
+      ws:close()
+      ws:wait_closed()
+      moonsocket.step()
+      assert.same({ 1, nil, rpc.NO_ANSWER }, { calls, result, failure.code })
+      return failure.message
+    end
+
+    it("when the connection ends", function()
+      assert.matches("^the connection ended: 1006 ", outcome(30, "after"))
+    end)
+
+    it("when the connection had ended before", function()
+      assert.equal("the connection is closed", outcome(30, "before"))
+    end)
+
+    it("after its timeout", function() assert.equal("no answer within 0.02 s", outcome(0.02)) end)
+  end)
+
+  it("has a client that calls, is called, and is told of calls that nobody will answer", function()
+    with_server(function(_, self, to)
+      local said, output = {}, nil
+      program.run(function(client)
+        assert.equal(0, client:finish(), table.concat(client.lines, "\n"))
+        for i, line in ipairs(client.lines) do said[line] = i end
+        output = table.concat(client.lines, "\n")
+      end, "-e", PATH, "examples/rpc/client.lua", ("ws://127.0.0.1:%d/"):format(to.port))
+      for _, line in ipairs {
+        "add\t42", "divide\tfailed: 1 division by zero", "subtract\tfailed: -32601 no method subtract", "progress 1",
+        "progress 2", "count\t\"counted\"",
+        "add, in a batch\t3", "divide, in a batch\t0.25", "sleep\t\"slept for 0.2 s\"",
+        "a call that the end comes before\tfailed: -32000 the connection ended: 1000 ",
+      } do
+        assert.is_truthy(said[line], line .. " is not among:\n" .. output)
+      end
+      assert.is_true(said["add\t42"] < said["sleep\t\"slept for 0.2 s\""])
+      self:await "^log: hello from the client$"
+      self:await "^log: a notification in a batch$"
     end)
   end)
 end)
