@@ -4,6 +4,7 @@ local moonsocket = require "moonsocket"
 local peer = require "spec.support.peer"
 local program = require "spec.support.program"
 local raw = require "raw"
+local socket = require "socket"
 local testing = require "moonsocket.testing"
 
 local LISTENING = "^listening on ws://127%.0%.0%.1:(%d+)"
@@ -310,5 +311,152 @@ describe("examples/rpc", function()
       self:await "^log: hello from the client$"
       self:await "^log: a notification in a batch$"
     end)
+  end)
+end)
+
+describe("examples/redis", function()
+  local PATH = "package.path = 'examples/redis/?.lua;' .. package.path"
+
+  local function unused_path()
+    local path = os.tmpname()
+    os.remove(path)
+    return path
+  end
+
+  local function unused_port()
+    local server <close> = assert(testing.server(function() end))
+    return server.port
+  end
+
+  -- A Redis of our own: play(redis) while it runs.
+  local function with_redis(address, play)
+    local port = address:match ":(%d+)$"
+    program.run_command(function(redis)
+      redis:await "eady to accept connections"
+      play(redis)
+    end, {
+      "redis-server", "--bind", "127.0.0.1", "--port", port or "0", "--unixsocket", not port and address or "",
+      "--save", "", "--appendonly", "no", "--dir", "/tmp",
+    })
+  end
+
+  -- A process of the example, of which play(to, program) is told when it is subscribed.
+  local function with_server(path, play)
+    program.run(function(self)
+      local to = { port = tonumber(self:await(LISTENING)) }
+      self:await "^subscribed$"
+      play(to, self)
+      assert.equal(0, self:stop(), table.concat(self.lines, "\n"))
+    end, "-e", PATH, "examples/redis/server.lua", "127.0.0.1:0", path)
+  end
+
+  -- A peer that has been greeted as a visitor with this number.
+  local function comes(to, number)
+    local p = open(to)
+    assert.equal("you are visitor " .. number, p:read_frame().payload)
+    return p
+  end
+
+  local function says(p, text)
+    p:send(peer.text(text))
+    return p:read_frame().payload
+  end
+
+  for how, address in pairs { TCP = "127.0.0.1:" .. unused_port(), ["a Unix socket"] = unused_path() } do
+    it("is one room in two processes: Redis over " .. how, function()
+      with_redis(address, function()
+        with_server(address, function(one)
+          with_server(address, function(other)
+            local ann = comes(one, 1)
+            local bob = comes(other, 2)
+            assert.equal("hello", says(ann, "hello"))
+            assert.equal("hello", bob:read_frame().payload)
+            local long = ("日"):rep(1300) .. "\r\n$-1\r\n"
+            assert.equal(long, says(bob, long))
+            assert.equal(long, ann:read_frame().payload)
+            ann:drop()
+            bob:drop()
+          end)
+        end)
+      end)
+    end)
+  end
+
+  describe("has a client of Redis, which", function()
+    local redis = assert(loadfile "examples/redis/redis.lua")()
+
+    it("takes a reply that comes byte by byte", function()
+      local listener = assert(socket.bind("127.0.0.1", 0))
+      moonsocket.go(function()
+        moonsocket.wait(listener, "r", peer.TIMEOUT)
+        local server = listener:accept()
+        for byte in ("*2\r\n$5\r\nhello\r\n:17\r\n"):gmatch "." do
+          server:send(byte)
+          moonsocket.sleep(0.001) -- the client takes it and waits again
+        end
+        server:close()
+      end)
+      local _, port = listener:getsockname()
+      assert.same({ "hello", 17 }, redis.pool("127.0.0.1:" .. port) "ANYTHING")
+      listener:close()
+    end)
+
+    it("takes replies of every kind and size", function()
+      local path = unused_path()
+      with_redis(path, function()
+        local call = redis.pool(path)
+        local long = ("\r\n$-1"):rep(1 << 20)
+        assert.equal("OK", call("SET", "long", long))
+        assert.is_true(call("GET", "long") == long)
+        assert.equal(false, (call("GET", "nothing")))
+        assert.equal(2, call("RPUSH", "list", "one", ""))
+        assert.same({ "one", "" }, call("LRANGE", "list", 0, -1))
+        local reply, wrong = call "NONSENSE"
+        assert.is_nil(reply)
+        assert.matches("^ERR unknown command", wrong)
+      end)
+    end)
+
+    it("keeps the commands of several tasks apart, and goes on when Redis has restarted", function()
+      local path = unused_path()
+      local call = redis.pool(path)
+      with_redis(path, function(server)
+        local replies = {}
+        for number = 1, 5 do
+          moonsocket.go(function() replies[number] = call("ECHO", number) end)
+        end
+        assert.eventually(function() return replies[1] and replies[2] and replies[3] and replies[4] and replies[5] end)
+        assert.same({ "1", "2", "3", "4", "5" }, replies)
+        server:stop(9)
+        assert.same({ nil, "redis: closed" }, { call "PING" })
+        assert.matches("^redis: cannot connect to ", select(2, call "PING"))
+      end)
+      os.remove(path)
+      with_redis(path, function() assert.equal("PONG", call "PING") end)
+    end)
+  end)
+
+  it("closes who speaks with 1013 while Redis is away, and goes on when it is back", function()
+    local path = unused_path()
+    with_redis(path, function(redis)
+      with_server(path, function(to, self)
+        local ann = comes(to, 1)
+        local bob = comes(to, 2)
+        assert.equal("hello", says(ann, "hello"))
+        assert.equal("hello", bob:read_frame().payload)
+        redis:stop(9)
+        self:await "^redis: closed$"
+        bob:send(peer.text "is anybody there?")
+        assert.equal(1013, bob:read_frame().code)
+        os.remove(path)
+        with_redis(path, function()
+          self:await "^subscribed$"
+          assert.equal("again", says(ann, "again"))
+          ann:drop()
+          bob:drop()
+        end)
+      end)
+    end)
+    os.remove(path)
   end)
 end)

@@ -24,6 +24,7 @@ table() {
 	test        run:python3           python3       python3        python3        python         python
 	test        run:ip                iproute2      iproute        iproute2       iproute2       -
 	test        run:nft               nftables      nftables       nftables       nftables       -
+	test        run:redis-server      redis-server  redis          redis          redis          redis
 	test        run:openssl           openssl       openssl        openssl        openssl        openssl@3
 	interop     venv:                 python3-venv  python3        python3        python         python
 	interop     run:node              nodejs        nodejs         nodejs         nodejs         node
