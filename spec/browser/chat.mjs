@@ -124,6 +124,20 @@ describe('the page of examples/chat', () => {
     await connected(ann)
   })
 
+  it('comes back after what passes, and not after what does not', async () => {
+    const passes = [1001, 1011, 1012, 1013, 1014], stays = [1000, 1002, 1003, 1007, 1008, 1009, 4401, 4408]
+    const ann = await visit()
+    let code
+    await ann.routeWebSocket(/\/room\//, socket => socket.close({ code, reason: `this is ${code}` }))
+    await ann.getByLabel('Your name').fill('Ann')
+    for (code of [...passes, ...stays]) {
+      await ann.getByRole('button', { name: /Join|Connect now/ }).click()
+      const told = `${code}: this is ${code}`
+      await status(ann).getByText(passes.includes(code) ? `${told}. Again in` : `Closed for good. ${told}`).waitFor()
+      if (stays.includes(code)) assert.equal(await ann.evaluate(() => timer), null)
+    }
+  })
+
   it('comes back to a server that was killed, with its name, its room, and what was typed', async () => {
     const [ann, bob] = [await comes('Ann'), await comes('Bob')]
     await says(ann, 'before')
@@ -231,7 +245,7 @@ describe('the page of examples/chat', () => {
         await connected(door)
         const bob = await comes('Bob')
         await says(bob, 'Hello! Has anybody tried to pull the plug of the server yet?')
-        await says(door, 'I have. The page said 1006, counted down, and came back with all of this.')
+        await says(door, 'I have. The page said 1006, waited, and came back with all of this.')
         await says(bob, 'https://example.org/' + 'very/long/'.repeat(9))
         await says(bob, 'And when you kill it politely it says 1001.')
         await sees(door, 'And when you kill it politely it says 1001.')
