@@ -120,6 +120,16 @@ describe("moonsocket connect in a pipe", function()
     end, { authorize = function() return 403, "go away", { ["X-Why"] = "because" } end })
   end)
 
+  it("verifies the server's certificate, unless it is told not to", function()
+    with_server(echo, function(url)
+      local refused = command.pipe("", "connect", url)
+      assert.matches("certificate is not trusted", refused.err)
+      assert.equal(1, refused.status)
+      assert.same({ 0, "hi\n" }, { command.pipe("hi\n", "connect", "-k", url).status,
+        command.pipe("hi\n", "connect", "--insecure", url).out })
+    end, { tls = testing.certificate() })
+  end)
+
   it("tells that nobody listens there", function()
     local url
     with_server(echo, function(of) url = of end)

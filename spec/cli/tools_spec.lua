@@ -101,6 +101,14 @@ describe("moonsocket chaos", function()
     end)
   end)
 
+  it("knows the endings that TLS alone has", function()
+    with_server(echo, function(url)
+      local result = command.pipe("", "chaos", url)
+      assert.matches("\nTLS that is cut off +%- +[^\n]*ok\n", result.out)
+      assert.equal(0, result.status)
+    end, { tls = testing.certificate() })
+  end)
+
   it("finds a server that answers nothing, and does not hang on it", function()
     local script = [[
       local moonsocket = require "moonsocket"
