@@ -81,8 +81,9 @@ describe('a page is told how the server ended its connection', () => {
   })
 
   it('more messages than max_rate: 1008', async () => {
+    // not wasClean: what the page is still sending when it is failed may cross with the end of TCP
     const [seen, ended] = await both(url('impatient'), { say: ['1', '2', '3', '4', '5'] })
-    assert.deepEqual([seen[0], seen[2]], [1008, true])
+    assert.equal(seen[0], 1008)
     assert.deepEqual([ended[0], ended[3]], [1008, 'local'])
   })
 
