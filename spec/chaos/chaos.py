@@ -27,7 +27,7 @@ import line
 import script
 
 PATIENCE = 20          # seconds for one connection, and for a process to come to rest
-GROWTH = 4096          # KiB by which its memory may grow after the first quarter of the connections
+GROWTH = 8192          # KiB by which its memory may grow after the first quarter of the connections: allocators warm up
 HERE = os.path.dirname(__file__)
 
 
