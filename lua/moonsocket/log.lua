@@ -1,31 +1,13 @@
 -- The option log: a line of JSON for every connection that has ended.
 
 local core = require "moonsocket.core"
+local json_string = require "moonsocket.json_string"
 
 local log = {}
 
--- RFC 8259 section 7
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
-
-local function escape(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end
-
--- RFC 8259 section 8.1: each byte that is not UTF-8 becomes U+FFFD.
-local function repair(text)
-  local pieces, from = {}, 1
-  local valid, wrong = utf8.len(text)
-  while not valid do
-    pieces[#pieces + 1] = text:sub(from, wrong - 1)
-    from = wrong + 1
-    valid, wrong = utf8.len(text, from)
-  end
-  pieces[#pieces + 1] = text:sub(from)
-  return table.concat(pieces, "\u{FFFD}")
-end
-
 local function json(value)
   if value == nil then return "null" end
-  if type(value) ~= "string" then return tostring(value) end
-  return ('"%s"'):format(repair(value):gsub('[%z\1-\31\127"\\]', escape))
+  return type(value) == "string" and json_string(value) or tostring(value)
 end
 
 -- Not "%.3f": that writes a comma where the locale does.

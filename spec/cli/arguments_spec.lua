@@ -5,6 +5,7 @@ local rows = {
   { "--name", short = "-n", value = "WHO", help = "who it is" },
   { "--many", short = "-m", value = "WHAT", many = true, help = "each of them" },
   { "--count", short = "-c", value = "N", number = true, least = 1, default = 7, help = "how often" },
+  { "--parts", value = "N", number = true, whole = true, help = "in so many" },
   { "--no-more", help = "that was it" },
 }
 
@@ -29,12 +30,13 @@ describe("the words of a command line", function()
 
   for _, case in ipairs {
     { { "--nmae", "x" }, "unknown option --nmae: is '--name' meant?" },
-    { { "-x" }, "unknown option -x: there are --name, --many, --count, --no-more" },
+    { { "-x" }, "unknown option -x: there are --name, --many, --count, --parts, --no-more" },
     { { "--name" }, "--name: WHO expected behind it" },
     { { "--no-more=1" }, "--no-more takes no value, got '1'" },
     { { "--count", "0" }, "--count: a number of 1 or more expected, got '0'" },
     { { "--count", "two" }, "--count: a number of 1 or more expected, got 'two'" },
     { { "--count", "nan" }, "--count: a number of 1 or more expected, got 'nan'" },
+    { { "--parts", "2.5" }, "--parts: a whole number of 0 or more expected, got '2.5'" },
   } do
     it(("%q are wrong"):format(table.concat(case[1], " ")), function()
       assert.same({ n = 2, nil, case[2] }, table.pack(arguments.parse(rows, case[1], 1)))
@@ -49,6 +51,6 @@ describe("the words of a command line", function()
 
   it("are described in a column", function()
     assert.equal("  -n, --name WHO   who it is\n  -m, --many WHAT  each of them\n  -c, --count N    how often\n"
-      .. "      --no-more    that was it\n", arguments.help(rows))
+      .. "      --parts N    in so many\n      --no-more    that was it\n", arguments.help(rows))
   end)
 end)

@@ -3,13 +3,7 @@ local command = require "spec.support.command"
 local moonsocket = require "moonsocket"
 local testing = require "moonsocket.testing"
 
-local function echo(ws) ws:on_message(function(message, kind) ws:send(message, kind) end) end
-
--- Runs play(url, server) with a server of that handler.
-local function with_server(handler, play, options)
-  local server <close> = assert(testing.server(handler, options))
-  play(server.url, server)
-end
+local echo, with_server = command.echo, command.with_server
 
 describe("moonsocket connect in a pipe", function()
   it("sends lines, prints what comes, closes with 1000 and says so", function()
@@ -64,11 +58,11 @@ describe("moonsocket connect in a pipe", function()
     with_server(function(ws, r)
       request = { r.headers["x-one"], r.headers.authorization, r.path, ws.subprotocol, ws.extensions }
     end, function(url)
-      local result = command.pipe("", "connect", "-H", "X-One: 1", "--header=Authorization: Bearer a b",
-        "-s", "v1.chat", "--compress", url .. "/room/7")
+      local result = command.pipe("", "connect", "-H", "X-One: 1", "-H", "X-One: 2",
+        "--header=Authorization: Bearer a b", "-s", "v1.chat", "--compress", url .. "/room/7")
       assert.equal(0, result.status)
     end, { subprotocols = { "v1.chat" }, compression = true })
-    assert.same({ "1", "Bearer a b", "/room/7", "v1.chat" }, { table.unpack(request, 1, 4) })
+    assert.same({ "1, 2", "Bearer a b", "/room/7", "v1.chat" }, { table.unpack(request, 1, 4) })
     assert.matches("^permessage%-deflate", request[5])
   end)
 
@@ -144,6 +138,8 @@ describe("moonsocket connect in a pipe", function()
     ["http://x/"] = "use ws:// instead of http:",
     ["--hedaer=x: y ws://x/"] = "unknown option --hedaer: is '--header' meant?",
     ["--header=x ws://x/"] = "--header: 'NAME: VALUE' expected, got 'x'",
+    ["--header=Upgrade:x ws://x/"] = "option 'headers': 'Upgrade' cannot be given: the handshake sets it",
+    ["--subprotocol=a,b ws://x/"] = "option 'subprotocols': 'a,b' is not a token",
   } do
     it(("refuses the words %q"):format(words), function()
       local list = {}

@@ -5,12 +5,7 @@ local moonsocket = require "moonsocket"
 local program = require "spec.support.program"
 local testing = require "moonsocket.testing"
 
-local function echo(ws) ws:on_message(function(message, kind) ws:send(message, kind) end) end
-
-local function with_server(handler, play, options)
-  local server <close> = assert(testing.server(handler, options))
-  play(server.url, server)
-end
+local echo, with_server = command.echo, command.with_server
 
 describe("moonsocket echo", function()
   it("says back what it hears, and tells how each connection ended", function()

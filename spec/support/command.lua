@@ -1,10 +1,20 @@
 -- The command line, as people run it: in a pipe, and in a terminal.
 local program = require "spec.support.program"
+local testing = require "moonsocket.testing"
 
 local LUA = os.getenv "LUA" or "lua5.4"
 local SCRIPT = { LUA, "bin/moonsocket" }
 
 local command = {}
+
+--- A handler that says back what it hears.
+function command.echo(ws) ws:on_message(function(message, kind) ws:send(message, kind) end) end
+
+--- Runs play(url, server) with a server of that handler in this program.
+function command.with_server(handler, play, options)
+  local server <close> = assert(testing.server(handler, options))
+  play(server.url, server)
+end
 
 local function words(...)
   local list = table.pack(...)

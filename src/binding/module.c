@@ -89,6 +89,14 @@ static int module_message_wrong(lua_State *L)
 	return 1;
 }
 
+/* code_wrong(code) -> nil | why no Close frame may have it */
+static int module_code_wrong(lua_State *L)
+{
+	lua_settop(L, 1);
+	lua_pushstring(L, ws_code_wrong(L, 1));
+	return 1;
+}
+
 /* reason_wrong(reason) -> nil | why no Close frame can have it */
 static int module_reason_wrong(lua_State *L)
 {
@@ -161,6 +169,7 @@ LUAMOD_API int luaopen_moonsocket_core(lua_State *L)
 		{ "step", module_step },
 		{ "go", module_go },
 		{ "message_wrong", module_message_wrong },
+		{ "code_wrong", module_code_wrong },
 		{ "reason_wrong", module_reason_wrong },
 		{ "now", module_now },
 		{ "random", module_random },

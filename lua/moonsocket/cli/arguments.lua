@@ -1,7 +1,7 @@
 -- The words of a command line, as a command's rows say what may be among them, and the help that the rows are worth.
 --
 -- A row: { "--name", short = "-n", value = "WHAT" (none: it is true where it is given), many = true (a list of all that
--- are given), number = true, default =, help = }
+-- are given), number = true, least = (0), whole = true (no part of a number), default =, help = }
 
 local options = require "moonsocket.options"
 
@@ -32,11 +32,13 @@ end
 local function store(found, row, value)
   local key = key_of(row)
   if row.number then
-    local number = tonumber(value)
-    if not number or number < (row.least or 0) then
-      return ("%s: a number of %s or more expected, got '%s'"):format(row[1], row.least or 0, value)
+    local number, least = tonumber(value), row.least or 0
+    local whole = number and math.tointeger(number)
+    if not number or number < least or (row.whole and not whole) then
+      return ("%s: a %snumber of %s or more expected, got '%s'"):format(
+        row[1], row.whole and "whole " or "", least, value)
     end
-    value = math.tointeger(number) or number
+    value = whole or number
   end
   if row.many then
     found[key] = found[key] or {}

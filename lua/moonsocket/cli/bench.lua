@@ -1,9 +1,11 @@
 -- moonsocket bench: how fast a server echoes.
 
+local attempt = require "moonsocket.cli.attempt"
 local core = require "moonsocket.core"
+local json_string = require "moonsocket.json_string"
 local moonsocket = require "moonsocket"
 local new_histogram = require "moonsocket.cli.histogram"
-local url = require "moonsocket.url"
+local options = require "moonsocket.options"
 
 local ERR = 2 -- descriptor of standard error
 local PERCENTILES = { 50, 90, 99, 99.9 }
@@ -23,10 +25,12 @@ Exit status: 0; 1 a connection could not be opened; 2 a connection was lost, or 
 ]]
 
 bench.rows = {
-  { "--connections", short = "-c", value = "N", number = true, least = 1, default = 50, help = "how many (50)" },
+  { "--connections", short = "-c", value = "N", number = true, least = 1, whole = true, default = 50,
+    help = "how many (50)" },
   { "--rate", short = "-r", value = "N", number = true, default = 0,
     help = "messages a second, of all connections together (0: as many as go)" },
-  { "--size", short = "-s", value = "BYTES", number = true, default = 20, help = "of a message (20)" },
+  { "--size", short = "-s", value = "BYTES", number = true, whole = true, default = 20,
+    help = "of a message (20)" },
   { "--duration", short = "-d", value = "SECONDS", number = true, default = 5, help = "how long to send (5)" },
   { "--compress", short = "-z", help = "offer permessage-deflate" },
   { "--insecure", short = "-k", help = "do not verify the server's certificate" },
@@ -103,10 +107,11 @@ local function close_all(state)
   for _, sender in ipairs(state.senders) do sender.ws:wait_closed() end
 end
 
--- nil and why not
-local function open_all(state, where, count, options)
+-- nil and why not; or nil, nil and what is wrong with the command line
+local function open_all(state, where, count, settings)
   for i = 1, count do
-    local ws, message = moonsocket.connect(where, options)
+    local ok, ws, message = attempt(moonsocket.connect, where, settings)
+    if not ok then return nil, nil, ws end
     if not ws then return nil, ("connection %d: %s"):format(i, message) end
     state.senders[i] = new_sender(state, ws)
   end
@@ -135,13 +140,6 @@ local function show_progress(state)
   end)
 end
 
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 local function result_of(state, given, where, lost)
   local seconds = state.finished - state.begins
   local result = {
@@ -168,26 +166,25 @@ local function print_table(result)
   print("         " .. table.concat(cells) .. ("%10s"):format(time(result.latency_us.max)))
   if result.lost > 0 then print(("  %s messages did not come back"):format(grouped(result.lost))) end
   if result.strays > 0 then print(("  %s messages came that had not been sent"):format(grouped(result.strays))) end
-  for _, how in ipairs(sorted_keys(result.endings)) do
+  for _, how in ipairs(options.names(result.endings)) do
     print(("  %d connections ended with %s"):format(result.endings[how], how))
   end
 end
 
--- Of numbers, plain strings and tables of them.
+-- Of numbers, strings and tables of them.
 local function json(value)
   if type(value) == "number" then return math.type(value) == "integer" and tostring(value) or ("%.3f"):format(value) end
-  if type(value) == "string" then return '"' .. value:gsub('["\\%c]', function(c)
-    return ("\\u%04x"):format(c:byte())
-  end) .. '"' end
+  if type(value) == "string" then return json_string(value) end
   local fields = {}
-  for _, key in ipairs(sorted_keys(value)) do fields[#fields + 1] = json(key) .. ": " .. json(value[key]) end
+  for _, key in ipairs(options.names(value)) do fields[#fields + 1] = json(key) .. ": " .. json(value[key]) end
   return "{ " .. table.concat(fields, ", ") .. " }"
 end
 
 -- ---- the command
 
-local function measure(state, given, where, options)
-  local ok, why = open_all(state, where, given.connections, options)
+local function measure(state, given, where, settings)
+  local ok, why, wrong = open_all(state, where, given.connections, settings)
+  if wrong then return nil, wrong end
   if not ok then
     close_all(state)
     io.stderr:write("moonsocket: ", why, "\n")
@@ -208,9 +205,7 @@ local function measure(state, given, where, options)
 end
 
 function bench.run(given, where)
-  local target, wrong = url.parse(where)
-  if not target then return nil, wrong end
-  local options = {
+  local settings = {
     compression = given.compress and { threshold = 1 } or false, tls = { verify = not given.insecure },
     max_message = math.max(given.size, 1), max_buffered = 1 << 26, on_overflow = "wait",
   }
@@ -218,13 +213,13 @@ function bench.run(given, where)
     rate = given.rate, message = ("x"):rep(given.size), times = new_histogram(), bytes = 0, strays = 0,
     senders = {}, endings = {},
   }
-  local status
+  local status, wrong = UNCLEAN, nil -- where it is interrupted
   moonsocket.go(function()
-    status = measure(state, given, where, options)
+    status, wrong = measure(state, given, where, settings)
     moonsocket.stop()
   end)
   moonsocket.run()
-  return status or UNCLEAN
+  return status, wrong
 end
 
 return bench

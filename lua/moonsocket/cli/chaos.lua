@@ -1,7 +1,10 @@
 -- moonsocket chaos: every ending of moonsocket.testing that a client can bring about, against anyone's server, and what
 -- the server did on the wire.
 
+local attempt = require "moonsocket.cli.attempt"
+local core = require "moonsocket.core"
 local frame = require "moonsocket.testing.frame"
+local headers_of = require "moonsocket.cli.headers"
 local moonsocket = require "moonsocket"
 local settings = require "moonsocket.testing.settings"
 local testing = require "moonsocket.testing"
@@ -47,29 +50,24 @@ local function watch(peer)
   return seen
 end
 
--- The server's Close frame, and how many other frames came.
-local function read_frames(seen)
-  local input, at, others = table.concat(seen.input), 1, 0
-  while true do
-    local f, behind = frame.decode(input:sub(at))
-    if not f then return nil, others end
-    if f.name == "close" then return f, others end
-    others = others + 1
-    at = at + behind - 1
-  end
+-- The server's Close frame, behind whatever came before; nil: none came.
+local function find_close(seen)
+  local input = table.concat(seen.input)
+  local f, behind
+  repeat
+    f, behind = frame.decode(input)
+    input = f and input:sub(behind)
+  until not f or f.name == "close"
+  return f
 end
 
 -- ---- judging
-
-local function is_valid(code)
-  return code >= 1000 and code <= 1003 or code >= 1007 and code <= 1014 or code >= 3000 and code <= 4999
-end
 
 local function has_ended(seen) return seen.tcp == "fin" or seen.tcp == "reset" end
 
 -- What is not as RFC 6455 asks; nil: all is.
 local function fault(told, close, seen)
-  if close and close.code and not is_valid(close.code) then
+  if close and close.code and core.code_wrong(close.code) then
     return ("section 7.4: %d may not be sent"):format(close.code)
   elseif told.by == "peer" and not close and seen.tcp ~= "reset" then
     return "section 5.5.1: our Close frame was not answered"
@@ -94,17 +92,19 @@ end
 
 -- ---- the command
 
--- Whether it was as it should be; nil: refused.
+-- Whether it was as it should be; nil: refused; or nil and what is wrong with the command line.
 local function play(ending, where, options)
-  local peer, message = testing.peer(where, options)
-  if not peer then
+  local ok, peer, message = attempt(testing.peer, where, options)
+  if not ok then
+    return nil, peer
+  elseif not peer then
     io.stderr:write(("moonsocket: %s: %s\n"):format(ending.name, message))
     return nil
   end
   local seen = watch(peer)
   ending.alone(peer)
   peer:drop()
-  local close = read_frames(seen)
+  local close = find_close(seen)
   local wrong = fault(ending.told, close, seen)
   tell(ending.name, close, seen, wrong)
   return not wrong
@@ -124,7 +124,8 @@ local function play_all(where, options, tls)
   local wrong, list = 0, playable(tls)
   print(("%-46s  %-30s  %-5s  %7s"):format("what the client did", "the server's Close frame", "TCP", "after"))
   for _, ending in ipairs(list) do
-    local ok = play(ending, where, options)
+    local ok, mistake = play(ending, where, options)
+    if mistake then return nil, mistake end
     if ok == nil then return REFUSED end
     wrong = wrong + (ok and 0 or 1)
   end
@@ -136,17 +137,17 @@ function chaos.run(given, where)
   local target, wrong = url.parse(where)
   if not target then return nil, wrong end
   local headers
-  headers, wrong = require "moonsocket.cli.headers"(given.header)
+  headers, wrong = headers_of(given.header)
   if not headers then return nil, wrong end
   settings.timeout = given.timeout
   io.stdout:setvbuf "line"
-  local status
+  local status = WRONG -- where it is interrupted
   moonsocket.go(function()
-    status = play_all(where, { headers = headers }, target.scheme == "wss")
+    status, wrong = play_all(where, { headers = headers }, target.scheme == "wss")
     moonsocket.stop()
   end)
   moonsocket.run()
-  return status or WRONG
+  return status, wrong
 end
 
 return chaos

@@ -1,10 +1,10 @@
 -- moonsocket connect: lines in, messages out, and at the end how it ended.
 
+local attempt = require "moonsocket.cli.attempt"
 local ending = require "moonsocket.cli.ending"
 local headers_of = require "moonsocket.cli.headers"
 local moonsocket = require "moonsocket"
 local new_console = require "moonsocket.cli.console"
-local url = require "moonsocket.url"
 
 local REFUSED, UNCLEAN = 1, 2
 
@@ -100,10 +100,12 @@ local function talk(console, ws, given)
   return info.clean and sent and 0 or UNCLEAN
 end
 
--- Sets out, and returns the exit status.
+-- Sets out, and returns the exit status; or nil and what is wrong with the command line.
 local function open_and_talk(console, where, options, given)
-  local ws, message, response = moonsocket.connect(where, options)
-  if not ws then
+  local ok, ws, message, response = attempt(moonsocket.connect, where, options)
+  if not ok then
+    return nil, ws
+  elseif not ws then
     tell_refusal(console, message, response)
     return REFUSED
   end
@@ -118,17 +120,14 @@ end
 function connect.run(given, where)
   local options, wrong = options_of(given)
   if not options then return nil, wrong end
-  local target
-  target, wrong = url.parse(where)
-  if not target then return nil, wrong end
-  local console, status = new_console(), nil
+  local console, status = new_console(), UNCLEAN -- where a mistake of ours ends the task
   moonsocket.on_signal("PIPE", function() end) -- writing fails then, which is noticed
   moonsocket.go(function()
-    status = open_and_talk(console, where, options, given)
+    status, wrong = open_and_talk(console, where, options, given)
     moonsocket.stop()
   end)
   moonsocket.run { signals = false }
-  return status
+  return status, wrong
 end
 
 return connect

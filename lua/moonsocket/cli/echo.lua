@@ -1,5 +1,6 @@
 -- moonsocket echo: a server to try clients on.
 
+local attempt = require "moonsocket.cli.attempt"
 local ending = require "moonsocket.cli.ending"
 local moonsocket = require "moonsocket"
 
@@ -19,14 +20,14 @@ echo.rows = {
 
 function echo.run(given, address)
   local print = given.quiet and function() end or print
-  local ok, server, message = pcall(moonsocket.serve, tonumber(address) or address or "127.0.0.1:8080", {
+  local ok, server, message = attempt(moonsocket.serve, tonumber(address) or address or "127.0.0.1:8080", {
     open = function(ws, request) print(("%d opened by %s"):format(ws.id, request.remote_address)) end,
     message = function(ws, message, kind) ws:send(message, kind) end,
     close = function(ws, code, reason, info)
       print(("%d %s"):format(ws.id, ending.explain(code, reason, info, "the client")))
     end,
   }, { origins = "*", on_overflow = "wait", compression = given.compress or false })
-  if not ok then return nil, (server:gsub("^serve: ", "")) end
+  if not ok then return nil, server end
   if not server then
     io.stderr:write("moonsocket: ", message, "\n")
     return 1
