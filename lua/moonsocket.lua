@@ -11,7 +11,7 @@ local headers = require "moonsocket.headers"
 local ip = require "moonsocket.ip"
 require "moonsocket.json"
 local log = require "moonsocket.log"
-local metrics = require "moonsocket.metrics"
+require "moonsocket.metrics"
 local options = require "moonsocket.options"
 local proxy = require "moonsocket.proxy"
 local reconnect = require "moonsocket.reconnect"
@@ -67,7 +67,6 @@ function moonsocket.serve(where, handler, given)
   config.any_origin = config.origins ~= nil
   config.trusted_networks, config.trust_unix = networks_of(config.trusted_proxies or {})
   config.log = log.writer(config.log)
-  config.metrics = metrics.text
   if config.tls then
     config.context, wrong = tls.server(config.tls)
     if not config.context then return nil, wrong end

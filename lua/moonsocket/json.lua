@@ -61,7 +61,7 @@ function json.receive(ws, timeout)
   return value
 end
 
-core.extend("send_json", json.send)
-core.extend("receive_json", json.receive)
+core.extend("websocket", "send_json", json.send)
+core.extend("websocket", "receive_json", json.receive)
 
 return json

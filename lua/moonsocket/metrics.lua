@@ -1,5 +1,7 @@
 -- server:stats() as Prometheus reads it: the text exposition format, version 0.0.4.
 
+local core = require "moonsocket.core"
+
 local metrics = {}
 
 -- One family each: its name behind "moonsocket_", its type, what it is, the field of the stats; and, where that is a
@@ -40,5 +42,7 @@ function metrics.text(stats)
   end
   return table.concat(parts)
 end
+
+core.extend("server", "metrics", function(server) return metrics.text(server:stats()) end)
 
 return metrics

@@ -14,7 +14,7 @@ local function with_library(name, fn)
     loaded[module], preload[module] = package.loaded[module], package.preload[module]
     package.loaded[module], package.preload[module] = nil, missing
   end
-  core.extend = function(method, extension) methods[method] = extension end
+  core.extend = function(_, method, extension) methods[method] = extension end
   local ok, wrong = xpcall(function()
     local json = assert(loadfile(assert(package.searchpath("moonsocket.json", package.path)), "t", _G))()
     fn(json)

@@ -258,7 +258,9 @@ static void enter_route(struct ws_box *box, const struct ws_head *head, struct w
 {
 	struct ws_refusal refusal = { 0, NULL };
 	struct ws_slice key;
-	if (ws_handshake_check(head, &key, &refusal) == 0)
+	if (box->connection->plain)
+		ws_handshake_check(head, &key, &refusal);
+	else
 		refusal.why = refusal_of(route, head, &refusal.status);
 	if (refusal.why) {
 		refuse(box, refusal.status, "", ws_slice_of(refusal.why));

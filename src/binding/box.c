@@ -33,6 +33,19 @@ void ws_type_register(lua_State *L, const char *name, const luaL_Reg *metamethod
 	lua_settop(L, metatable - 1);
 }
 
+/* Both types have a function for __index, whose upvalue 2 are the methods. */
+int ws_module_extend(lua_State *L)
+{
+	lua_pushfstring(L, "moonsocket.%s", luaL_checkstring(L, 1));
+	luaL_checktype(L, 3, LUA_TFUNCTION);
+	luaL_getmetatable(L, lua_tostring(L, -1));
+	lua_getfield(L, -1, "__index");
+	lua_getupvalue(L, -1, 2);
+	lua_pushvalue(L, 3);
+	lua_setfield(L, -2, luaL_checkstring(L, 2));
+	return 0;
+}
+
 /* luaL_checkudata looks the name up in the registry: a third of what a short method costs. */
 void *ws_check_self(lua_State *L, const char *name)
 {

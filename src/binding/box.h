@@ -14,6 +14,9 @@
  */
 void ws_type_register(lua_State *L, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
 
+/* extend("websocket" or "server", name, fn): a method of that name, written in Lua. */
+int ws_module_extend(lua_State *L);
+
 /* The userdata at index 1, which must be of the type. Raises. */
 void *ws_check_self(lua_State *L, const char *name);
 

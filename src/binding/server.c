@@ -69,7 +69,6 @@ void ws_box_server_clear(struct ws_box_server *box)
 		ws_route_clear(&box->owner, &box->routes[i]);
 	ws_owner_unref(&box->owner, &box->match);
 	ws_owner_unref(&box->owner, &box->renew_tls);
-	ws_owner_unref(&box->owner, &box->metrics);
 	ws_owner_unref(&box->owner, &box->owner.on_error);
 	ws_owner_unref(&box->owner, &box->on_topic_empty);
 	ws_owner_unref(&box->owner, &box->on_close);
@@ -158,14 +157,13 @@ int ws_box_server_listen(lua_State *L)
 	*box = (struct ws_box_server){
 		.owner = { .ctx = ctx, .on_idle = on_idle, .on_error = LUA_NOREF }, .own = ws_route_empty,
 		.anchor = LUA_NOREF, .match = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
-		.on_close = LUA_NOREF, .log = LUA_NOREF, .metrics = LUA_NOREF,
+		.on_close = LUA_NOREF, .log = LUA_NOREF,
 	};
 	luaL_setmetatable(L, type_name);
 	ws_route_read(L, &box->own);
 	read_router(L, box);
 	box->renew_tls = ws_option_function(L, "renew_tls");
 	box->log = ws_option_function(L, "log");
-	box->metrics = ws_option_function(L, "metrics");
 	const struct ws_connection_options options = ws_option_connection(L);
 	const struct ws_front_options front = ws_option_front(L);
 	lua_pushvalue(L, -1);
@@ -422,17 +420,6 @@ static int server_stats(lua_State *L)
 	return 1;
 }
 
-/* metrics() -> the stats as text for Prometheus */
-static int server_metrics(lua_State *L)
-{
-	struct ws_box_server *box = ws_box_server_check(L);
-	lua_settop(L, 1);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, box->metrics);
-	server_stats(L);
-	lua_call(L, 1, 1);
-	return 1;
-}
-
 /* ---- fields */
 
 /* What connects to it: a path is percent-encoded where the URL would be read otherwise. Nothing says TLS over Unix. */
@@ -514,7 +501,6 @@ void ws_box_server_register(lua_State *L)
 		{ "shutdown", server_shutdown },
 		{ "reload_tls", server_reload_tls },
 		{ "stats", server_stats },
-		{ "metrics", server_metrics },
 		{ NULL, NULL },
 	};
 	ws_type_register(L, type_name, metamethods, methods);

@@ -19,7 +19,6 @@ struct ws_box_server {
 	int anchor;
 	int match;                     /* registry: the router's function(request, is_handshake), or LUA_NOREF */
 	int renew_tls;                 /* registry: function([tls]) -> context | nil, message, or LUA_NOREF */
-	int metrics;                   /* registry: function(stats) -> text */
 	int on_topic_empty;            /* registry: function(topic), or LUA_NOREF */
 	int on_close;                  /* registry: function(ws, code, reason, info), or LUA_NOREF */
 	int log;                       /* registry: function(ws, code, reason, info, ms), or LUA_NOREF */

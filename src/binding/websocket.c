@@ -518,19 +518,6 @@ static int websocket_ping(lua_State *L)
 
 /* ---- the type */
 
-/* Upvalue 2 of ws_fields_index: the methods. */
-int ws_module_extend(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	luaL_checktype(L, 2, LUA_TFUNCTION);
-	luaL_getmetatable(L, ws_box_type);
-	lua_getfield(L, -1, "__index");
-	lua_getupvalue(L, -1, 2);
-	lua_pushvalue(L, 2);
-	lua_setfield(L, -2, luaL_checkstring(L, 1));
-	return 0;
-}
-
 void ws_box_register(lua_State *L)
 {
 	static const luaL_Reg metamethods[] = {

@@ -72,9 +72,6 @@ extern const char *const ws_by_names[];
 
 void ws_box_register(lua_State *L);
 
-/* extend(name, fn): ws:name(...) is fn(ws, ...) from now on. */
-int ws_module_extend(lua_State *L);
-
 /* discard(ws): from now on messages that nobody wants are thrown away, so that none stands before the peer's Close. */
 int ws_module_discard(lua_State *L);
 
@@ -129,13 +126,8 @@ void ws_box_push_info(lua_State *L, const struct ws_box *box);
 /* Pushes code, reason, info of one that has ended; returns 3. May raise. */
 int ws_box_push_end(lua_State *L, const struct ws_box *box);
 
-bool ws_box_is_open(const struct ws_box *box);
-
 /* Pushes nil and "timeout"; returns 2. */
 int ws_box_push_timeout(lua_State *L);
-
-/* Pushes nil, what is wrong and, where it is closed, the code; returns how many. error: negative, of the core. */
-int ws_box_push_error(lua_State *L, const struct ws_box *box, int error);
 
 /* Pushes nil, "closed", code and reason of one that has ended; returns 4. */
 int ws_box_push_receive_end(lua_State *L, const struct ws_box *box);

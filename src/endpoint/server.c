@@ -265,6 +265,7 @@ void ws_server_join(struct ws_server *server, struct ws_endpoint *endpoint)
 	const struct ws_connection_options options = endpoint->options;
 	*endpoint = server->endpoint;
 	endpoint->options = options;
+	endpoint->tls = NULL; /* of the listener: it may be another by then */
 }
 
 const char *ws_server_full(const struct ws_connection *c)
