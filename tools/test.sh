@@ -1,6 +1,7 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Runs every test and ends with one line "N passed, N failed". `make test` calls it, with the C unit tests' names.
 set -u
+. tools/folders.sh
 mkdir -p build
 counts=build/test-counts
 : >"$counts"
@@ -48,10 +49,7 @@ for unit in "$@"; do
 done
 count luacheck check luacheck --quiet --no-color .
 count rockspec check luarocks --lua-version 5.4 lint moonsocket-scm-1.rockspec
-# busted keeps all that it has run, and each scene collects garbage: a process for each folder takes half the time.
-for folder in spec spec/*/; do
-	set -- "${folder%/}"/*_spec.lua
-	[ ! -e "$1" ] || count "${folder%/}" "$LUA" tools/busted.lua --ignore-lua --output=plainTerminal "$@"
-done
+count_folder() { count "$(dirname "$1")" "$LUA" tools/busted.lua --ignore-lua --output=plainTerminal "$@"; }
+for_each_folder "" count_folder
 
 awk '{ passed += $1; failed += $2 } END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }' "$counts"
