@@ -2,12 +2,13 @@
 
     run.py [--large] KOSOKU FOLDER INTERPRETER SERVER CLIENT
 
-Without --large those cases of compression are left out that echo a thousand messages of 64 KiB or more: they take six of
-the eight minutes. The server prints its port first; the client is given kosoku's. Reports go to FOLDER. kosoku passes a run that did too
-few cases, and one whose server died in it: so they are counted here.
+Both at the same time. Without --large those cases of compression are left out that echo a thousand messages of 64 KiB or
+more: they take six of the eight minutes. The server prints its port first; the client is given kosoku's. Reports go to
+FOLDER. kosoku passes a run that did too few cases, and one whose server died in it: so they are counted here.
 """
 
 import collections
+import concurrent.futures
 import json
 import pathlib
 import shutil
@@ -129,8 +130,9 @@ def run(role, play, suite, folder, command):
 def main():
     *option, kosoku, folder, interpreter, server, client = sys.argv[1:]
     suite = Suite(kosoku, option == ["--large"])
-    outcomes = [run("server", play_server, suite, folder, [interpreter, server]),
-                run("client", play_client, suite, folder, [interpreter, client])]
+    roles = [("server", play_server, server), ("client", play_client, client)]
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        outcomes = executor.map(lambda role: run(role[0], role[1], suite, folder, [interpreter, role[2]]), roles)
     passed, failed = map(sum, zip(*outcomes))
     print(f"{passed} passed, {failed} failed")
     return bool(failed)
