@@ -130,6 +130,7 @@ build = {
         "src/net/tls_context.c",
         "src/net/tls_session.c",
         "src/net/transport.c",
+        "src/net/transport_read.c",
         "src/net/watch.c",
         "src/protocol/chunked.c",
         "src/protocol/closing.c",

@@ -1,6 +1,6 @@
 /*
  * A stream socket on one raw libevent event. What can wait for the turn's end is done there, by
- * transport_chores.
+ * transport_chores. Its reading is in transport_read.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -15,13 +15,13 @@
 
 #include "error.h"
 #include "net/loop_private.h"
+#include "net/transport_private.h"
 
 enum {
 	CORK_WRITE = 24 * 1024,  /* a larger write goes out uncopied; at this size copying is still cheaper */
 	CORK_TOTAL = 64 * 1024,  /* more than a pooled chunk holds does not wait for the end of the turn */
 	CORK_PARTS = 7,          /* more parts than this are always copied */
-	SEND_PARTS = 16,         /* of a long queue, at once */
-	CAUTIOUS_READ = 16 * 1024
+	SEND_PARTS = 16          /* of a long queue, at once */
 };
 
 static bool transport_reading(const struct ws_transport *t)
@@ -52,8 +52,7 @@ static bool ended_due(const struct ws_transport *t)
 	return t->ending && !t->ended_told && (t->out.size == 0 || t->write_failed);
 }
 
-/* Queues the chores if there are any. To be called after every change. */
-static void transport_settle(struct ws_transport *t)
+void ws_transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
@@ -80,7 +79,7 @@ bool ws_transport_owes(const struct ws_transport *t)
 	return t->output_lost || ws_transport_buffered(t) > t->farewell;
 }
 
-static void write_fail(struct ws_transport *t, int error)
+void ws_transport_write_fail(struct ws_transport *t, int error)
 {
 	if (t->error == 0)
 		t->error = error;
@@ -93,7 +92,7 @@ static void write_fail(struct ws_transport *t, int error)
 static void send_fail(struct ws_transport *t, int error)
 {
 	if (t->farewell == 0 || !t->eof || ws_transport_owes(t)) {
-		write_fail(t, error);
+		ws_transport_write_fail(t, error);
 		return;
 	}
 	output_drop(t);
@@ -103,7 +102,7 @@ static void send_fail(struct ws_transport *t, int error)
 static void transport_lose(struct ws_transport *t, int error)
 {
 	t->lost = true;
-	write_fail(t, error);
+	ws_transport_write_fail(t, error);
 }
 
 static void transport_ready(evutil_socket_t fd, short what, void *arg);
@@ -144,7 +143,7 @@ static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int
 	return taken;
 }
 
-static void transport_send(struct ws_transport *t)
+void ws_transport_send(struct ws_transport *t)
 {
 	struct iovec parts[SEND_PARTS];
 	while (t->out.size > 0 && !t->stalled) {
@@ -171,7 +170,7 @@ static void transport_chores(struct ws_deferred *work)
 {
 	void *outer = (char *)work - offsetof(struct ws_transport, flush);
 	struct ws_transport *t = outer;
-	transport_send(t);
+	ws_transport_send(t);
 	transport_send_fin(t);
 	transport_watch(t);
 	if (broken_due(t)) {
@@ -186,7 +185,7 @@ static void transport_chores(struct ws_deferred *work)
 		t->read_again = false;
 		t->handler->on_readable(t);
 	}
-	transport_settle(t);
+	ws_transport_settle(t);
 }
 
 /*
@@ -206,7 +205,7 @@ static void transport_writable(struct ws_transport *t)
 	size_t before = ws_transport_buffered(t);
 	uint64_t progress_at = t->progress_at;
 	t->stalled = false;
-	transport_send(t);
+	ws_transport_send(t);
 	if (!t->write_failed && ws_transport_buffered(t) < before)
 		t->handler->on_written(t);
 	else
@@ -226,7 +225,7 @@ static void transport_ready(evutil_socket_t fd, short what, void *arg)
 		t->handler->on_readable(t);
 		t->read_more = false;
 	}
-	transport_settle(t);
+	ws_transport_settle(t);
 }
 
 int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
@@ -244,179 +243,10 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
 	return WS_ERROR_SYSTEM;
 }
 
-static long read_fail(struct ws_transport *t)
-{
-	t->read_failed = true;
-	write_fail(t, t->error);
-	transport_settle(t);
-	errno = t->error;
-	return WS_ERROR_SYSTEM;
-}
-
-/* TLS has something to tell that no further bytes will bring up: its end, or its failure. */
-static bool end_pending(const struct ws_transport *t)
-{
-	return t->tls != NULL && ws_tls_closed(t->tls) && !t->eof && !t->read_failed;
-}
-
-static long read_end(struct ws_transport *t)
-{
-	/*
-	 * Whoever learns a socket's error takes it away from the others: after a RST that a send or
-	 * transport_look has reported, recv says 0. EPIPE is another matter: there a FIN had come first.
-	 */
-	if (t->error != 0 && t->error != EPIPE)
-		return read_fail(t);
-	t->eof = true;
-	t->truncated = t->tls != NULL && !ws_tls_closed(t->tls);
-	transport_settle(t);
-	return 0;
-}
-
-/* Lends the kept bytes: all of them, and from stands behind the last. */
-static long read_kept(struct ws_transport *t, uint8_t **data)
-{
-	size_t len = t->kept->to - t->kept->from;
-	*data = t->kept->bytes + t->kept->from;
-	t->kept->from = t->kept->to;
-	t->kept_due = false;
-	t->read_again = end_pending(t);
-	return (long)len;
-}
-
-/* One recv, with ws_transport_read's result. */
-static long transport_recv(struct ws_transport *t, uint8_t *data, size_t size)
-{
-	ssize_t got;
-	do
-		got = recv(t->fd, data, size, 0);
-	while (got < 0 && errno == EINTR);
-	if (got > 0) {
-		t->read_at = ws_loop_now(t->loop);
-		return (long)got;
-	}
-	if (got == 0)
-		return read_end(t);
-	if (errno == EAGAIN || errno == EWOULDBLOCK)
-		return WS_AGAIN;
-	if (t->error == 0)
-		t->error = errno;
-	return read_fail(t);
-}
-
-/* What TLS says: its failure goes out as an alert before the connection is given up. */
-static long secure_result(struct ws_transport *t, long result)
-{
-	t->read_again = result > 0 && end_pending(t);
-	if (result == 0)
-		return read_end(t);
-	if (result != WS_ERROR_PROTOCOL) {
-		transport_settle(t);
-		return result;
-	}
-	transport_send(t);
-	if (t->error == 0)
-		t->error = EPROTO;
-	return read_fail(t);
-}
-
-/* One recv, decrypted if need be; *data is where it is. */
-static long transport_receive(struct ws_transport *t, uint8_t **data, size_t size)
-{
-	uint8_t *plain = t->tls != NULL ? ws_loop_plain_buffer(t->loop) : NULL;
-	*data = ws_loop_receive_buffer(t->loop);
-	if (t->tls == NULL)
-		return transport_recv(t, *data, size);
-	if (plain == NULL) {
-		t->error = ENOMEM;
-		return read_fail(t);
-	}
-	long got = end_pending(t) ? 0 : transport_recv(t, *data, size);
-	if (got < 0 || (got == 0 && t->eof))
-		return got;
-	const uint8_t *cipher = *data;
-	*data = plain;
-	return secure_result(t, ws_tls_read(t->tls, cipher, (size_t)got, plain, WS_LOOP_PLAIN_SIZE));
-}
-
-/* Makes room behind the kept bytes for one recv; one of TLS may bring the rest of a record, too. */
-static int kept_reserve(struct ws_transport *t)
-{
-	struct ws_chunk *kept = t->kept;
-	size_t len = kept->to - kept->from, room = CAUTIOUS_READ * (t->tls != NULL ? 3 : 1);
-	if (kept->size - kept->to >= room)
-		return 0;
-	struct ws_chunk *larger = ws_chunk_take(t->loop, len + room);
-	if (larger == NULL)
-		return WS_ERROR_MEMORY;
-	memcpy(larger->bytes, kept->bytes + kept->from, len);
-	larger->to = len;
-	ws_chunk_give(t->loop, kept);
-	t->kept = larger;
-	return 0;
-}
-
-/* The reader kept these bytes without pausing: it needs what follows. If nothing does, that is the end. */
-static long read_behind_kept(struct ws_transport *t, uint8_t **data)
-{
-	t->read_more = false;
-	if (kept_reserve(t) != 0) {
-		t->error = ENOMEM;
-		return read_fail(t);
-	}
-	uint8_t *bytes = t->kept->bytes + t->kept->to, *behind = bytes;
-	long got = t->tls != NULL ? transport_receive(t, &bytes, CAUTIOUS_READ) : transport_recv(t, bytes, CAUTIOUS_READ);
-	if (got > 0 && bytes != behind)
-		memcpy(behind, bytes, (size_t)got);
-	if (got > 0)
-		t->kept->to += (size_t)got;
-	if (got > 0 || got == WS_AGAIN)
-		return read_kept(t, data);
-	t->kept->from = t->kept->to;
-	return got;
-}
-
-long ws_transport_read(struct ws_transport *t, uint8_t **data)
-{
-	if (t->fd < 0)
-		return WS_AGAIN;
-	if (t->kept != NULL && t->kept->from < t->kept->to)
-		return !t->kept_due && (t->read_more || end_pending(t)) ? read_behind_kept(t, data) : read_kept(t, data);
-	if (t->kept != NULL)
-		ws_chunk_give(t->loop, t->kept);
-	t->kept = NULL;
-	if (t->read_failed)
-		return read_fail(t);
-	if (t->eof)
-		return 0;
-	return transport_receive(t, data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE);
-}
-
-int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len)
-{
-	struct ws_chunk *kept = t->kept;
-	if (len == 0 || t->fd < 0)
-		return 0;
-	if (kept != NULL && len <= kept->to && rest == kept->bytes + kept->to - len) {
-		kept->from = kept->to - len; /* it never left */
-		return 0;
-	}
-	kept = ws_chunk_take(t->loop, len);
-	if (kept == NULL)
-		return WS_ERROR_MEMORY;
-	if (t->kept != NULL)
-		ws_chunk_give(t->loop, t->kept);
-	memcpy(kept->bytes, rest, len);
-	kept->to = len;
-	t->kept = kept;
-	t->cautious = true;
-	return 0;
-}
-
 void ws_transport_pause(struct ws_transport *t)
 {
 	t->paused = true;
-	transport_settle(t);
+	ws_transport_settle(t);
 }
 
 void ws_transport_resume(struct ws_transport *t)
@@ -426,8 +256,8 @@ void ws_transport_resume(struct ws_transport *t)
 	t->paused = false;
 	/* What the kernel has is reported by the event, once it is level-triggered again. */
 	t->kept_due = t->kept != NULL && t->kept->from < t->kept->to;
-	t->read_again = t->kept_due || end_pending(t);
-	transport_settle(t);
+	t->read_again = t->kept_due || ws_transport_end_pending(t);
+	ws_transport_settle(t);
 }
 
 /* What the kernel has not been given: it waits. shared: NULL, or as for ws_transport_write_shared. */
@@ -476,8 +306,8 @@ int ws_transport_secure(struct ws_transport *t, struct ws_tls_context *context, 
 	struct ws_tls_peer whom = *peer;
 	whom.sessions = peer->host != NULL ? ws_loop_tls_sessions(t->loop) : NULL;
 	t->tls = ws_tls_new(context, &whom, secure_output, t);
-	t->read_again = end_pending(t);
-	transport_settle(t);
+	t->read_again = ws_transport_end_pending(t);
+	ws_transport_settle(t);
 	return t->tls != NULL ? 0 : WS_ERROR_MEMORY;
 }
 
@@ -503,7 +333,7 @@ static int secure_write(struct ws_transport *t, const struct iovec *parts, int c
 			result = ws_tls_write(t->tls, parts[i].iov_base, parts[i].iov_len);
 	}
 	if (ws_transport_buffered(t) > CORK_TOTAL)
-		transport_send(t);
+		ws_transport_send(t);
 	return result == WS_ERROR_PROTOCOL ? WS_ERROR_CLOSED : result;
 }
 
@@ -524,7 +354,7 @@ static int transport_write(struct ws_transport *t, const struct iovec *parts, in
 		result = transport_write_now(t, parts, count, total, shared);
 	else
 		result = transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);
-	transport_settle(t);
+	ws_transport_settle(t);
 	return result;
 }
 
@@ -542,8 +372,8 @@ void ws_transport_flush(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	transport_send(t);
-	transport_settle(t);
+	ws_transport_send(t);
+	ws_transport_settle(t);
 }
 
 void ws_transport_retry(struct ws_transport *t)
@@ -551,7 +381,7 @@ void ws_transport_retry(struct ws_transport *t)
 	if (t->fd < 0 || !t->stalled)
 		return;
 	transport_writable(t);
-	transport_settle(t);
+	ws_transport_settle(t);
 }
 
 void ws_transport_end(struct ws_transport *t)
@@ -561,7 +391,7 @@ void ws_transport_end(struct ws_transport *t)
 		ws_tls_end(t->tls);
 	t->farewell += (uint32_t)(ws_transport_buffered(t) - before);
 	t->ending = true;
-	transport_settle(t);
+	ws_transport_settle(t);
 }
 
 void ws_transport_close(struct ws_transport *t)
