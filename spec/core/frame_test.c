@@ -531,6 +531,32 @@ static void test_pool(void)
 	CHECK(pool.count == 0 && pool.free == NULL);
 }
 
+/* A control frame's data is there until the next call, however many readers the pool has. */
+static void test_pool_control(void)
+{
+	static struct ws_frame_reader *readers[CONNECTIONS];
+	struct ws_frame frame;
+	struct ws_piece piece;
+	uint8_t bytes[64], *data;
+	const size_t size = frame_write(bytes, 0x89, SHORT, true, 20);
+
+	for (size_t i = 0; i < CONNECTIONS; i++) {
+		size_t len = size - 1;
+		data = unit_guard_end(bytes, len);
+		CHECK(ws_frame_read(&pool, &readers[i], WS_SERVER, false, &data, &len, &frame, &piece) == WS_AGAIN);
+	}
+	for (size_t i = 0; i < CONNECTIONS; i++) {
+		size_t len = 1;
+		unit_row("connection %zu", i);
+		data = unit_guard_end(bytes + size - 1, len);
+		CHECK(ws_frame_read(&pool, &readers[i], WS_SERVER, false, &data, &len, &frame, &piece) == 0);
+		CHECK(piece.len == 20);
+		for (size_t k = 0; k < piece.len; k++)
+			CHECK(piece.data[k] == payload_byte(k));
+	}
+	ws_frame_pool_clear(&pool);
+}
+
 /* One connection stops inside these bytes or fails with them; others must not notice. */
 static void check_others(const uint8_t *broken, size_t len)
 {
@@ -631,6 +657,7 @@ UNIT_MAIN(
 	{ "lengths that are not minimal or have the top bit are refused", test_length_forms },
 	{ "the opcode is known from the first byte on", test_opcode_known },
 	{ "readers go back to a bounded pool between frames", test_pool },
+	{ "a control frame in pieces outlives its reader's return to a full pool", test_pool_control },
 	{ "broken readers are never used again", test_broken },
 	{ "heads of every size, masked or not, byte by byte", test_heads }
 )

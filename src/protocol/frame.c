@@ -96,15 +96,18 @@ static struct ws_frame_reader *pool_take(struct ws_frame_pool *pool)
 	return r;
 }
 
+/* What is given back stays, for its control frame may still be looked at: of too many another one goes. */
 static void pool_give(struct ws_frame_pool *pool, struct ws_frame_reader *r)
 {
-	if (pool->count == POOLED_READERS) {
-		reader_free(r);
+	struct ws_frame_reader *surplus = pool->free;
+	r->next = surplus;
+	pool->free = r;
+	if (pool->count < POOLED_READERS) {
+		pool->count++;
 		return;
 	}
-	r->next = pool->free;
-	pool->free = r;
-	pool->count++;
+	r->next = surplus->next;
+	reader_free(surplus);
 }
 
 /* The bytes of the present stage, where they came in or gathered from several pieces; NULL: not all are there. */
