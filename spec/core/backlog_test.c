@@ -9,7 +9,7 @@ static struct scene scene;
 static struct ws_prepared prepare(const char *text)
 {
 	struct ws_prepared p;
-	CHECK(ws_prepared_init(&p, &scene.pool, WS_TEXT, text, strlen(text)) == 0);
+	ws_prepared_init(&p, WS_TEXT, text, strlen(text));
 	return p;
 }
 

@@ -2,7 +2,6 @@
 #include "memory.h"
 
 #include "endpoint/prepared.h"
-#include "error.h"
 #include "unit.h"
 
 static struct ws_session_pool pool;
@@ -29,7 +28,7 @@ static void test_plain(void)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct ws_prepared p;
 		unit_row("%zu bytes", rows[i].len);
-		CHECK(ws_prepared_init(&p, &pool, WS_BINARY, payload, rows[i].len) == 0);
+		ws_prepared_init(&p, WS_BINARY, payload, rows[i].len);
 		CHECK(p.plain.data == payload && p.plain.len == rows[i].len && p.plain.opcode == WS_BINARY);
 		CHECK(p.plain.head_size == rows[i].head_size && !memcmp(p.plain.head, rows[i].head, rows[i].head_size));
 		ws_prepared_clear(&p);
@@ -44,7 +43,7 @@ static void test_compressed(void)
 	struct ws_prepared_frame *frames[4];
 	struct ws_prepared p;
 
-	CHECK(ws_prepared_init(&p, &pool, WS_TEXT, text, LEN) == 0);
+	ws_prepared_init(&p, WS_TEXT, text, LEN);
 	for (size_t i = 0; i < 4; i++) {
 		frames[i] = ws_prepared_compressed(&p, deflates[i]);
 		CHECK(frames[i]->opcode == (WS_TEXT | WS_RSV1) && frames[i]->len < LEN);
@@ -79,16 +78,13 @@ static size_t play_starved(size_t fail_at)
 	struct ws_deflate *deflate = deflate_of(9, 1, false);
 
 	memory_reset(fail_at, 1);
-	const bool ready = ws_prepared_init(&p, &pool, WS_TEXT, text, LEN) == 0;
-	if (ready) {
-		const struct ws_prepared_frame *frame = ws_prepared_compressed(&p, deflate);
-		CHECK(frame == &p.plain || frame->opcode == (WS_TEXT | WS_RSV1));
-		CHECK((frame == &p.plain) == (p.compressed == NULL));
-	}
+	ws_prepared_init(&p, WS_TEXT, text, LEN);
+	const struct ws_prepared_frame *frame = ws_prepared_compressed(&p, deflate);
+	CHECK(frame == &p.plain || frame->opcode == (WS_TEXT | WS_RSV1));
+	CHECK((frame == &p.plain) == (p.compressed == NULL));
 	const size_t calls = memory.calls;
 	memory_reset(0, 0);
-	if (ready)
-		ws_prepared_clear(&p);
+	ws_prepared_clear(&p);
 	ws_deflate_free(deflate);
 	ws_session_pool_clear(&pool);
 	return calls;

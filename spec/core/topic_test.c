@@ -82,7 +82,7 @@ static size_t listed(void)
 static size_t deliver(const char *name, const struct ws_connection *except)
 {
 	struct ws_prepared message;
-	CHECK(ws_prepared_init(&message, &t.scene.pool, WS_TEXT, "hello", 5) == 0);
+	ws_prepared_init(&message, WS_TEXT, "hello", 5);
 	const size_t sent = ws_topics_deliver(&t.topics, name_of(name), &message, except);
 	ws_prepared_clear(&message);
 	return sent;

@@ -12,8 +12,7 @@ static void init(lua_State *L, struct ws_prepared *p, int index)
 	size_t len;
 	int kind = ws_check_kind(L, index + 1);
 	const char *data = ws_check_message(L, index, kind, &len);
-	if (ws_prepared_init(p, &ws_context_of(L)->pool, (enum ws_opcode)kind, data, len) != 0)
-		luaL_error(L, "not enough memory");
+	ws_prepared_init(p, (enum ws_opcode)kind, data, len);
 }
 
 int ws_module_prepare(lua_State *L)
@@ -22,7 +21,7 @@ int ws_module_prepare(lua_State *L)
 		return luaL_error(L, "the Lua state is being closed: nothing can be sent any more");
 	lua_settop(L, 2);
 	struct ws_prepared *p = lua_newuserdatauv(L, sizeof *p, 1);
-	*p = (struct ws_prepared){ .pool = NULL };
+	*p = (struct ws_prepared){ .copy = NULL };
 	init(L, p, 1);
 	luaL_setmetatable(L, type_name);
 	lua_pushvalue(L, 1);
@@ -33,7 +32,7 @@ int ws_module_prepare(lua_State *L)
 struct ws_prepared *ws_box_prepared_at(lua_State *L, int index)
 {
 	struct ws_prepared *p = lua_touserdata(L, index) ? luaL_testudata(L, index, type_name) : NULL;
-	if (p && !p->pool)
+	if (p && !p->plain.data)
 		luaL_argerror(L, index, "the message has been collected: only a finalizer (__gc) can still see it");
 	if (p && !lua_isnoneornil(L, index + 1))
 		luaL_argerror(L, index + 1, "a prepared message has its kind already");
@@ -53,7 +52,7 @@ static int prepared_gc(lua_State *L)
 {
 	struct ws_prepared *p = ws_check_self(L, type_name);
 	ws_prepared_clear(p);
-	p->pool = NULL; /* what a finalizer of the user's made of it now, nobody would free */
+	p->plain.data = NULL; /* what a finalizer of the user's made of it now, nobody would free */
 	return 0;
 }
 

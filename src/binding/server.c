@@ -235,7 +235,7 @@ static int server_connections(lua_State *L)
 static int server_broadcast(lua_State *L)
 {
 	struct ws_box_server *box = ws_box_server_check(L);
-	struct ws_prepared now = { .pool = NULL }, *message = ws_box_prepared_check(L, 2, &now);
+	struct ws_prepared now = { .copy = NULL }, *message = ws_box_prepared_check(L, 2, &now);
 	lua_Integer sent = (lua_Integer)ws_server_broadcast(box->owner.server, message);
 	ws_prepared_clear(&now);
 	lua_pushinteger(L, sent);

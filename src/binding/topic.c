@@ -34,7 +34,7 @@ static struct ws_topics *check_topics(lua_State *L, const struct ws_box *box)
 static int publish(lua_State *L, const struct ws_topics *topics, const struct ws_connection *except)
 {
 	const struct ws_slice topic = check_topic(L);
-	struct ws_prepared now = { .pool = NULL }, *message = ws_box_prepared_check(L, 3, &now);
+	struct ws_prepared now = { .copy = NULL }, *message = ws_box_prepared_check(L, 3, &now);
 	const size_t sent = ws_topics_deliver(topics, topic, message, except);
 	ws_prepared_clear(&now);
 	lua_pushinteger(L, (lua_Integer)sent);

@@ -57,10 +57,8 @@ int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const vo
 		return WS_ERROR_SYSTEM;
 	if (masked && len && !(data = ws_session_pool_mask(pool, data, len, key)))
 		return WS_ERROR_MEMORY;
-	int size = ws_frame_head(&pool->frames, head, opcode, !(opcode & WS_MORE_FOLLOWS), len, masked ? key : NULL);
-	if (size < 0)
-		return size;
-	struct iovec parts[2] = { { head, (size_t)size }, { (void *)data, len } };
+	size_t size = ws_frame_head(head, opcode, !(opcode & WS_MORE_FOLLOWS), len, masked ? key : NULL);
+	struct iovec parts[2] = { { head, size }, { (void *)data, len } };
 	return ws_transport_write(&c->transport, parts, len ? 2 : 1);
 }
 

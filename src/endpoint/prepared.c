@@ -4,24 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-
-static int frame_init(struct ws_prepared_frame *f, struct ws_session_pool *pool, unsigned opcode, const void *data,
-                      size_t len)
+static void frame_init(struct ws_prepared_frame *f, unsigned opcode, const void *data, size_t len)
 {
 	*f = (struct ws_prepared_frame){ .opcode = opcode, .data = data, .len = len };
-	int size = ws_frame_head(&pool->frames, f->head, opcode, true, len, NULL);
-	f->head_size = (uint8_t)(size > 0 ? size : 0);
-	return size > 0 ? 0 : size;
+	f->head_size = (uint8_t)ws_frame_head(f->head, opcode, true, len, NULL);
 }
 
-int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum ws_opcode kind, const void *data,
-                     size_t len)
+void ws_prepared_init(struct ws_prepared *p, enum ws_opcode kind, const void *data, size_t len)
 {
-	p->pool = pool;
 	p->compressed = NULL;
 	p->copy = NULL;
-	return frame_init(&p->plain, pool, kind, data, len);
+	frame_init(&p->plain, kind, data, len);
 }
 
 static void frame_clear(struct ws_prepared_frame *f)
@@ -56,10 +49,8 @@ static struct ws_prepared_frame *compress(struct ws_prepared *p, struct ws_defla
 	if (!f)
 		return NULL;
 	memcpy(f + 1, data, len);
-	if (frame_init(f, p->pool, p->plain.opcode | WS_RSV1, f + 1, len) == 0)
-		return f;
-	free(f);
-	return NULL;
+	frame_init(f, p->plain.opcode | WS_RSV1, f + 1, len);
+	return f;
 }
 
 struct ws_prepared_frame *ws_prepared_compressed(struct ws_prepared *p, struct ws_deflate *deflate)
@@ -85,10 +76,8 @@ static struct ws_prepared_copy *copy_new(const struct ws_prepared *p)
 	copy->references = 1;
 	if (len)
 		memcpy(copy->data, p->plain.data, len);
-	if (ws_prepared_init(&copy->message, p->pool, (enum ws_opcode)p->plain.opcode, copy->data, len) == 0)
-		return copy;
-	free(copy);
-	return NULL;
+	ws_prepared_init(&copy->message, (enum ws_opcode)p->plain.opcode, copy->data, len);
+	return copy;
 }
 
 struct ws_prepared_copy *ws_prepared_copy(struct ws_prepared *p)

@@ -20,7 +20,6 @@ struct ws_prepared_frame {
 
 /* Fields are for reading only. All zero: cleared. */
 struct ws_prepared {
-	struct ws_session_pool *pool;
 	struct ws_prepared_frame plain;
 	struct ws_prepared_frame *compressed; /* one for each way in which it has been compressed; owned */
 	struct ws_prepared_copy *copy;        /* NULL: it has not been asked for; held */
@@ -33,9 +32,8 @@ struct ws_prepared_copy {
 	char data[];
 };
 
-/* data is the caller's, and must outlive it. 0 or WS_ERROR_MEMORY. */
-int ws_prepared_init(struct ws_prepared *p, struct ws_session_pool *pool, enum ws_opcode kind, const void *data,
-                     size_t len);
+/* data is the caller's, and must outlive it. */
+void ws_prepared_init(struct ws_prepared *p, enum ws_opcode kind, const void *data, size_t len);
 
 void ws_prepared_clear(struct ws_prepared *p);
 

@@ -1,6 +1,6 @@
 /*
- * wslay decodes and encodes heads, checks minimal lengths and control frames, and counts payload. It doesn't see the
- * MASK bit, the key or the payload's bytes: it would unmask byte by byte (1.1 GB/s), and copy.
+ * wslay decodes heads, checks minimal lengths and control frames, and counts payload. It doesn't see the MASK bit, the
+ * key or the payload's bytes: it would unmask byte by byte (1.1 GB/s), and copy. What we send is no more than a head.
  */
 #include "protocol/frame.h"
 
@@ -322,61 +322,15 @@ void ws_frame_drop(struct ws_frame_reader **reader)
 	*reader = NULL;
 }
 
-struct ws_frame_writer {
-	struct wslay_frame_context *wslay;
-	uint8_t *head;
-	int size;
-};
-
-/* wslay sends the head first, then the payload, which stays where it is. */
-static ssize_t writer_send(const uint8_t *data, size_t len, int flags, void *user_data)
+size_t ws_frame_head(uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin, uint64_t length, const uint8_t *key)
 {
-	struct ws_frame_writer *w = user_data;
-	(void)flags;
-	if (w->size == 0) {
-		memcpy(w->head, data, len);
-		w->size = (int)len;
-	}
-	return (ssize_t)len;
-}
-
-static struct ws_frame_writer *writer_new(void)
-{
-	static const struct wslay_frame_callbacks callbacks = { .send_callback = writer_send };
-	struct ws_frame_writer *w = calloc(1, sizeof *w);
-	if (!w)
-		return NULL;
-	if (wslay_frame_context_init(&w->wslay, &callbacks, w) != 0) {
-		free(w);
-		return NULL;
-	}
-	return w;
-}
-
-static void writer_free(struct ws_frame_writer *w)
-{
-	if (!w)
-		return;
-	wslay_frame_context_free(w->wslay);
-	free(w);
-}
-
-int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin,
-                  size_t length, const uint8_t *key)
-{
-	if (!pool->writer && !(pool->writer = writer_new()))
-		return WS_ERROR_MEMORY;
-	struct wslay_frame_iocb iocb = {
-		.fin = fin, .opcode = opcode & 0x0f, .rsv = opcode >> 4 & 7, .payload_length = length, .data = head,
-		.data_length = length,
-	};
-	pool->writer->head = head;
-	pool->writer->size = 0;
-	wslay_frame_send(pool->writer->wslay, &iocb); /* cannot fail: writer_send takes everything */
-	int size = pool->writer->size;
+	size_t size = length < 126 ? 2 : length <= UINT16_MAX ? 4 : 10;
+	head[0] = (uint8_t)((opcode & 0x7f) | (fin ? 0x80 : 0));
+	head[1] = (uint8_t)((size == 2 ? length : size == 4 ? 126 : 127) | (key ? 0x80 : 0));
+	for (size_t at = size; at > 2; length >>= 8)
+		head[--at] = (uint8_t)length;
 	if (!key)
 		return size;
-	head[1] |= 0x80;
 	memcpy(head + size, key, 4);
 	return size + 4;
 }
@@ -389,6 +343,4 @@ void ws_frame_pool_clear(struct ws_frame_pool *pool)
 		reader_free(r);
 	}
 	pool->count = 0;
-	writer_free(pool->writer);
-	pool->writer = NULL;
 }

@@ -49,13 +49,12 @@ struct ws_piece {
 struct ws_frame_reader;
 
 /*
- * Readers and the writer of one thread's connections. A connection between two frames has no reader, so idle ones
- * need none. All zero: empty.
+ * Readers of one thread's connections. A connection between two frames has none, so idle ones need none. All zero:
+ * empty.
  */
 struct ws_frame_pool {
 	struct ws_frame_reader *free;
 	size_t count;
-	struct ws_frame_writer *writer;
 };
 
 /* Frees what the pool holds; every reader must have been given back. */
@@ -79,10 +78,9 @@ void ws_frame_drop(struct ws_frame_reader **reader);
 
 /*
  * Writes the head of a frame of so many payload bytes; opcode: perhaps with WS_RSV1; key: what the payload is masked
- * with, NULL: it is not. Returns its size or WS_ERROR_MEMORY.
+ * with, NULL: it is not. Returns its size.
  */
-int ws_frame_head(struct ws_frame_pool *pool, uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin,
-                  size_t length, const uint8_t *key);
+size_t ws_frame_head(uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin, uint64_t length, const uint8_t *key);
 
 #pragma GCC visibility pop
 
