@@ -157,15 +157,19 @@ static void check_whole(const struct seen *s, unsigned first, uint64_t length, s
 	CHECK(s->frame.compressed == ((first & WS_RSV1) != 0));
 }
 
-/* That the frame is refused at a certain byte, however it is cut. */
+/* That the frame is refused as soon as a certain byte has come, however it is cut. */
 static void check_refused(enum ws_role role, const uint8_t *bytes, size_t len, size_t at, const char *why)
 {
 	for (size_t cut = 0; cut <= len; cut++) {
-		const struct seen s = read_cut(role, bytes, len, cut);
+		struct ws_frame_reader *reader = NULL;
+		struct seen s = { 0 };
+		read_on(&s, &reader, role, bytes, cut);
+		CHECK(s.result == (cut < at ? cut > 0 ? WS_AGAIN : 0 : WS_ERROR_PROTOCOL));
+		read_on(&s, &reader, role, bytes + cut, len - cut);
 		CHECK(s.result == WS_ERROR_PROTOCOL);
-		CHECK(s.used == at);
 		CHECK(s.firsts == 0);
 		CHECK(s.why != NULL && strstr(s.why, why) != NULL);
+		ws_frame_drop(&reader);
 	}
 }
 

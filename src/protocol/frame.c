@@ -16,51 +16,36 @@ enum {
 	POOLED_READERS = 64 /* what as many peers as can be in mid-frame at once usually need: 280 KiB */
 };
 
-enum stage { STAGE_START, STAGE_LENGTH, STAGE_KEY, STAGE_PAYLOAD };
-
 struct ws_frame_reader {
 	struct ws_frame_reader *next;
 	struct wslay_frame_context *wslay;
 	struct ws_frame frame;
-	enum stage stage;
+	bool decoded;        /* the head has come; payload is what follows */
 	bool masked;
 	uint8_t key[4];
-	uint8_t opcode;    /* known from the first byte on */
-	uint8_t bytes[8];  /* of the present stage, as they come in */
-	size_t have, need;
+	uint8_t head[WS_FRAME_HEAD_SIZE]; /* as it comes in, where it does so in several pieces */
+	size_t have;         /* bytes of it */
 	const uint8_t *give; /* head bytes that wslay may take */
 	size_t give_len;
+	size_t given;        /* head bytes that wslay has taken */
 	uint64_t credit;     /* payload bytes that wslay may count */
 	uint64_t counted;    /* payload bytes that wslay has been told of */
 	uint8_t control[WS_CONTROL_PAYLOAD]; /* a control frame's payload that came in several pieces */
 };
 
-/* Gives wslay the head's bytes; of the payload it only gets to know how many there are. */
+/* Gives wslay the head's bytes, without the MASK bit; of the payload it only gets to know how many there are. */
 static ssize_t reader_recv(uint8_t *buf, size_t len, int flags, void *user_data)
 {
 	struct ws_frame_reader *r = user_data;
 	(void)flags;
-	if (r->give_len > 0) {
-		size_t n = r->give_len < len ? r->give_len : len;
-		memcpy(buf, r->give, n);
-		r->give += n;
-		r->give_len -= n;
-		return (ssize_t)n;
-	}
-	if (r->credit > 0) {
-		size_t n = r->credit < len ? (size_t)r->credit : len;
-		r->credit -= n;
-		return (ssize_t)n;
-	}
-	return -1;
-}
-
-static void reader_start(struct ws_frame_reader *r)
-{
-	r->stage = STAGE_START;
-	r->have = 0;
-	r->need = 2;
-	r->credit = r->counted = 0;
+	size_t head = r->give_len, payload = r->credit < len - head ? (size_t)r->credit : len - head;
+	memcpy(buf, r->give, head);
+	if (r->given == 0)
+		buf[1] &= 0x7f;
+	r->given += head;
+	r->give_len = 0;
+	r->credit -= payload;
+	return head + payload > 0 ? (ssize_t)(head + payload) : -1;
 }
 
 static struct ws_frame_reader *reader_new(void)
@@ -91,8 +76,11 @@ static struct ws_frame_reader *pool_take(struct ws_frame_pool *pool)
 	} else {
 		r = reader_new();
 	}
-	if (r)
-		reader_start(r);
+	if (r) {
+		r->decoded = false;
+		r->have = r->given = 0;
+		r->counted = 0;
+	}
 	return r;
 }
 
@@ -110,30 +98,34 @@ static void pool_give(struct ws_frame_pool *pool, struct ws_frame_reader *r)
 	reader_free(surplus);
 }
 
-/* The bytes of the present stage, where they came in or gathered from several pieces; NULL: not all are there. */
-static const uint8_t *collect(struct ws_frame_reader *r, uint8_t **data, size_t *len)
+/* Where the head's length ends, as its first two bytes say, and where the head does. */
+static size_t length_end(const uint8_t head[2])
 {
-	const uint8_t *bytes = *data;
-	size_t n = r->need - r->have;
-	if (n > *len)
-		n = *len;
-	if (n < r->need) {
-		memcpy(r->bytes + r->have, *data, n);
-		bytes = r->bytes;
-	}
-	if (r->stage == STAGE_START)
-		r->opcode = bytes[0] & 0x0f;
-	r->have += n;
-	*data += n;
-	*len -= n;
-	return r->have == r->need ? bytes : NULL;
+	unsigned length = head[1] & 0x7f;
+	return length < 126 ? 2 : length == 126 ? 4 : 10;
 }
 
-static void next_stage(struct ws_frame_reader *r, enum stage stage, size_t need)
+static size_t head_end(const uint8_t head[2])
 {
-	r->stage = stage;
-	r->have = 0;
-	r->need = need;
+	return length_end(head) + (head[1] & 0x80 ? 4 : 0);
+}
+
+/* As much of the head as has come, where it came in or gathered from several pieces. */
+static const uint8_t *collect(struct ws_frame_reader *r, uint8_t **data, size_t *len, size_t *have)
+{
+	const uint8_t *head = *data;
+	if (r->have == 0 && *len >= 2 && *len >= head_end(head)) {
+		*have = head_end(head);
+		*data += *have;
+		*len -= *have;
+		return head;
+	}
+	while (*len > 0 && (r->have < 2 || r->have < head_end(r->head))) {
+		r->head[r->have++] = *(*data)++;
+		--*len;
+	}
+	*have = r->have;
+	return r->head;
 }
 
 /* RSV1 may be set where compression was agreed on, on a message's first frame (RFC 7692 section 6). */
@@ -163,22 +155,25 @@ static const char *first_bytes_wrong(const uint8_t bytes[2], enum ws_role role, 
 	return NULL;
 }
 
-static const char *head_error(const struct ws_frame_reader *r)
+static const char *decoding_error(const uint8_t head[2])
 {
-	return r->stage == STAGE_START ? "a control frame is fragmented or longer than 125 bytes"
-	                               : "a frame's length is not encoded in the shortest form or is over 2^63-1";
+	return (head[0] & 0x0f) >= WS_CLOSE ? "a control frame is fragmented or longer than 125 bytes"
+	                                    : "a frame's length is not encoded in the shortest form or is over 2^63-1";
 }
 
 /*
- * Hands wslay the collected bytes, and some of the payload on credit: with one byte of it wslay tells the whole head
- * now, so that an announced length can be judged before any payload came.
+ * Hands wslay what has come of the head before the key, so that it can refuse it, and some of the payload on credit:
+ * a short one, or a byte of a longer one, for then wslay tells the whole head.
  */
-static int decode(struct ws_frame_reader *r, const uint8_t *bytes, size_t credit)
+static int decode(struct ws_frame_reader *r, const uint8_t *head, size_t have)
 {
 	struct wslay_frame_iocb iocb;
-	r->give = bytes;
-	r->give_len = r->need;
-	r->credit = credit;
+	size_t end = length_end(head), length = head[1] & 0x7f;
+	if (r->given == end)
+		return 0;
+	r->give = head + r->given;
+	r->give_len = (have < end ? have : end) - r->given;
+	r->credit = have < end ? 0 : length < 126 ? length : 1;
 	ssize_t n = wslay_frame_recv(r->wslay, &iocb);
 	if (n == WSLAY_ERR_WANT_READ) /* the length is still to come */
 		return 0;
@@ -192,58 +187,25 @@ static int decode(struct ws_frame_reader *r, const uint8_t *bytes, size_t credit
 	return 0;
 }
 
-static int take_start(struct ws_frame_reader *r, enum ws_role role, bool deflate, const uint8_t *bytes,
-                      struct ws_piece *piece)
-{
-	piece->why = first_bytes_wrong(bytes, role, deflate);
-	if (piece->why)
-		return WS_ERROR_PROTOCOL;
-	const uint8_t unmasked[2] = { bytes[0], bytes[1] & 0x7f };
-	size_t length = unmasked[1], key = bytes[1] & 0x80 ? 4 : 0;
-	r->masked = key > 0;
-	int e = decode(r, unmasked, length < 126 ? length : 0); /* a short payload is counted at once */
-	if (e) {
-		piece->why = head_error(r);
-		return e;
-	}
-	if (length >= 126)
-		next_stage(r, STAGE_LENGTH, length == 126 ? 2 : 8);
-	else
-		next_stage(r, r->masked ? STAGE_KEY : STAGE_PAYLOAD, key);
-	return 0;
-}
-
-static int take_length(struct ws_frame_reader *r, const uint8_t *bytes, struct ws_piece *piece)
-{
-	int e = decode(r, bytes, 1);
-	if (e) {
-		piece->why = head_error(r);
-		return e;
-	}
-	next_stage(r, r->masked ? STAGE_KEY : STAGE_PAYLOAD, r->masked ? 4 : 0);
-	return 0;
-}
-
 /* 0 once the head is complete. */
 static int read_head(struct ws_frame_reader *r, enum ws_role role, bool deflate, uint8_t **data, size_t *len,
                      struct ws_piece *piece)
 {
-	while (r->stage != STAGE_PAYLOAD) {
-		const uint8_t *bytes = collect(r, data, len);
-		if (!bytes)
-			return WS_AGAIN;
-		int e = 0;
-		if (r->stage == STAGE_START)
-			e = take_start(r, role, deflate, bytes, piece);
-		else if (r->stage == STAGE_LENGTH)
-			e = take_length(r, bytes, piece);
-		else {
-			memcpy(r->key, bytes, 4);
-			next_stage(r, STAGE_PAYLOAD, 0);
-		}
-		if (e)
-			return e;
-	}
+	size_t have;
+	const uint8_t *head = collect(r, data, len, &have);
+	if (have < 2)
+		return WS_AGAIN;
+	piece->why = first_bytes_wrong(head, role, deflate);
+	if (!piece->why && decode(r, head, have) != 0)
+		piece->why = decoding_error(head);
+	if (piece->why)
+		return WS_ERROR_PROTOCOL;
+	if (have < head_end(head))
+		return WS_AGAIN;
+	r->decoded = true;
+	r->masked = head[1] & 0x80;
+	if (r->masked)
+		memcpy(r->key, head + have - sizeof r->key, sizeof r->key);
 	return 0;
 }
 
@@ -297,8 +259,8 @@ int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, e
 	if (!*reader && !(*reader = pool_take(pool)))
 		return WS_ERROR_MEMORY;
 	struct ws_frame_reader *r = *reader;
-	piece->first = r->stage != STAGE_PAYLOAD;
-	int e = read_head(r, role, deflate, data, len, piece);
+	piece->first = !r->decoded;
+	int e = r->decoded ? 0 : read_head(r, role, deflate, data, len, piece);
 	if (e)
 		return e;
 	e = read_payload(r, data, len, piece);
@@ -312,7 +274,7 @@ int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, e
 
 uint8_t ws_frame_opcode(const struct ws_frame_reader *reader)
 {
-	return reader->opcode;
+	return reader->decoded ? reader->frame.opcode : reader->head[0] & 0x0f;
 }
 
 void ws_frame_drop(struct ws_frame_reader **reader)
