@@ -198,6 +198,7 @@ static void transport_look(struct ws_transport *t)
 	socklen_t len = sizeof error;
 	if (!t->write_failed && getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
 		send_fail(t, error);
+	ws_transport_settle(t);
 }
 
 static void transport_writable(struct ws_transport *t)
@@ -210,6 +211,7 @@ static void transport_writable(struct ws_transport *t)
 		t->handler->on_written(t);
 	else
 		t->progress_at = progress_at;
+	ws_transport_settle(t);
 }
 
 static void transport_ready(evutil_socket_t fd, short what, void *arg)
@@ -225,7 +227,6 @@ static void transport_ready(evutil_socket_t fd, short what, void *arg)
 		t->handler->on_readable(t);
 		t->read_more = false;
 	}
-	ws_transport_settle(t);
 }
 
 int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
@@ -347,13 +348,13 @@ static int transport_write(struct ws_transport *t, const struct iovec *parts, in
 	if (total == 0)
 		return 0;
 	bool much = total > CORK_WRITE || total + t->out.size > CORK_TOTAL;
-	int result;
-	if (t->tls != NULL)
-		result = secure_write(t, parts, count, total);
-	else if (much && !t->stalled && count <= CORK_PARTS)
-		result = transport_write_now(t, parts, count, total, shared);
-	else
-		result = transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);
+	if (t->tls == NULL && (!much || t->stalled || count > CORK_PARTS)) {
+		if (!t->stalled)
+			ws_loop_defer(t->loop, &t->flush);
+		return transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);
+	}
+	int result = t->tls != NULL ? secure_write(t, parts, count, total)
+	                            : transport_write_now(t, parts, count, total, shared);
 	ws_transport_settle(t);
 	return result;
 }
@@ -370,7 +371,7 @@ int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts,
 
 void ws_transport_flush(struct ws_transport *t)
 {
-	if (t->fd < 0)
+	if (t->fd < 0 || t->out.size == 0 || t->stalled)
 		return;
 	ws_transport_send(t);
 	ws_transport_settle(t);
@@ -378,10 +379,8 @@ void ws_transport_flush(struct ws_transport *t)
 
 void ws_transport_retry(struct ws_transport *t)
 {
-	if (t->fd < 0 || !t->stalled)
-		return;
-	transport_writable(t);
-	ws_transport_settle(t);
+	if (t->fd >= 0 && t->stalled)
+		transport_writable(t);
 }
 
 void ws_transport_end(struct ws_transport *t)

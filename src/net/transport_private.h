@@ -8,7 +8,7 @@
 
 /* ---- transport.c */
 
-/* Queues the chores if there are any. To be called after every change. */
+/* Queues the chores if there are any. To be called after every change, but that output was corked. */
 void ws_transport_settle(struct ws_transport *t);
 
 /* Offers the kernel all that waits. */
