@@ -181,7 +181,7 @@ int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
 		loop->parked = chunk->next;
 		ws_chunk_give(loop, chunk);
 	}
-	loop->turning = loop->now_stale = true;
+	loop->turning = true;
 	int how = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK);
 	int result = event_base_loop(loop->base, how);
 	if (result >= 0) {
@@ -190,6 +190,7 @@ int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms)
 		loop_run_deferred(loop);
 	}
 	loop->turning = false;
+	loop->now = 0;
 	return result < 0 ? WS_ERROR_SYSTEM : 0;
 }
 
@@ -199,36 +200,29 @@ void ws_loop_settle(struct ws_loop *loop)
 		loop_run_deferred(loop);
 }
 
-void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work)
+void ws_loop_enqueue(struct ws_loop *loop, struct ws_deferred *work)
 {
-	if (work->next != NULL)
-		return;
 	work->next = &loop->deferred;
 	work->prev = loop->deferred.prev;
 	work->prev->next = work->next->prev = work;
 }
 
-void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work)
+/*
+ * libevent tells nobody that the wait is over: the first to ask after it reads the clock for the turn. Between turns
+ * everybody does: who knows how long ago the last one was.
+ */
+static uint64_t now_read(const struct ws_loop *loop)
 {
-	(void)loop;
-	if (work->next == NULL)
-		return;
-	work->prev->next = work->next;
-	work->next->prev = work->prev;
-	work->prev = work->next = NULL;
+	const uint64_t now = clock_read();
+	struct ws_loop *cache = (struct ws_loop *)loop;
+	if (loop->turning)
+		cache->now = now;
+	return now;
 }
 
 uint64_t ws_loop_now(const struct ws_loop *loop)
 {
-	if (!loop->turning)
-		return clock_read(); /* who knows how long ago the last turn was */
-	if (loop->now_stale) {
-		/* libevent tells nobody that the wait is over: the first to ask after it reads the clock. */
-		struct ws_loop *cache = (struct ws_loop *)loop;
-		cache->now = clock_read();
-		cache->now_stale = false;
-	}
-	return loop->now;
+	return loop->now != 0 ? loop->now : now_read(loop);
 }
 
 void ws_loop_hold(struct ws_loop *loop)

@@ -33,11 +33,26 @@ void ws_loop_free(struct ws_loop *loop);
  */
 int ws_loop_turn(struct ws_loop *loop, int64_t timeout_ms);
 
+/* Queues the work, which is not queued. */
+void ws_loop_enqueue(struct ws_loop *loop, struct ws_deferred *work);
+
 /* Queues the work once, however often it is called before the work runs. It has left the queue when run. */
-void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work);
+static inline void ws_loop_defer(struct ws_loop *loop, struct ws_deferred *work)
+{
+	if (work->next == NULL)
+		ws_loop_enqueue(loop, work);
+}
 
 /* Takes it from the queue, if it is there. */
-void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work);
+static inline void ws_loop_undefer(struct ws_loop *loop, struct ws_deferred *work)
+{
+	(void)loop;
+	if (work->next == NULL)
+		return;
+	work->prev->next = work->next;
+	work->next->prev = work->prev;
+	work->prev = work->next = NULL;
+}
 
 /* Runs the deferred work, and what that queues, until none is left: before a loop is freed. */
 void ws_loop_settle(struct ws_loop *loop);

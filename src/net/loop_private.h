@@ -56,8 +56,8 @@ struct ws_loop {
 	struct event_base *base;
 	struct event tick;           /* the one timer of libevent: ends the wait, nothing more */
 	uint64_t tick_at;            /* ms; WS_WHEEL_NEVER: not armed */
-	uint64_t now;
-	bool turning, now_stale;
+	uint64_t now;                /* ms: of the turn; 0: nobody has asked in it */
+	bool turning;
 	size_t held;
 	struct ws_deferred deferred; /* list head */
 	struct ws_chunk *pool, *parked;
