@@ -27,9 +27,12 @@ static void fill(uint8_t *bytes, size_t at, size_t len)
 static size_t take(struct ws_output *o, size_t at, size_t len)
 {
 	struct iovec parts[3];
-	const int count = ws_output_parts(o, parts, 3);
-	size_t taken = 0;
+	size_t taken = 0, offered;
+	const int count = ws_output_parts(o, parts, 3, &offered);
 
+	for (int i = 0; i < count; i++)
+		offered -= parts[i].iov_len;
+	CHECK(offered == 0);
 	for (int i = 0; i < count && taken < len; i++) {
 		const uint8_t *bytes = parts[i].iov_base;
 		for (size_t j = 0; j < parts[i].iov_len && taken < len; j++, taken++)

@@ -23,6 +23,7 @@ struct end {
 	bool wrong;    /* a byte that was not next */
 	void (*hook)(struct end *e); /* called in every callback */
 	bool lazy;     /* on_readable reads nothing */
+	unsigned writes;
 };
 
 static struct ws_loop *loop;
@@ -80,7 +81,7 @@ static void end_ended(struct ws_transport *t)
 
 static const struct ws_transport_handler handler = {end_readable, end_broken, end_written, end_ended};
 
-/* Writes the next len bytes of the pattern, in two parts. */
+/* Writes the next len bytes of the pattern, in two parts or, every other time, into the cork if they can be corked. */
 static int end_write(struct end *e, size_t len)
 {
 	uint8_t *bytes = malloc(len);
@@ -89,7 +90,10 @@ static int end_write(struct end *e, size_t len)
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = pattern(e->sent + i);
 	struct iovec parts[] = {{bytes, len / 3}, {bytes + len / 3, len - len / 3}};
-	int result = ws_transport_write(&e->t, parts, 2);
+	uint8_t *room = e->writes++ % 2 ? ws_transport_cork(&e->t, len) : NULL;
+	if (room != NULL && len > 0)
+		memcpy(room, bytes, len);
+	int result = room != NULL ? 0 : ws_transport_write(&e->t, parts, 2);
 	if (result == 0)
 		e->sent += len;
 	free(bytes);
@@ -254,6 +258,27 @@ static void one_send(void)
 	CHECK(e.t.flush.next == NULL);
 	ws_transport_close(&e.t);
 	close(pair[1]);
+}
+
+static void cork_room(void)
+{
+	struct end e;
+	int raw = end_new(&e);
+	CHECK(ws_transport_cork(&e.t, 24 * KIB + 1) == NULL);
+	for (int i = 0; i < 2; i++) {
+		uint8_t *room = ws_transport_cork(&e.t, 24 * KIB);
+		CHECK(room != NULL);
+		memset(room, 0, 24 * KIB);
+	}
+	CHECK(ws_transport_cork(&e.t, 16 * KIB + 1) == NULL);
+	CHECK(ws_transport_buffered(&e.t) == 48 * KIB);
+	turn();
+	CHECK(ws_transport_buffered(&e.t) == 0);
+	ws_transport_end(&e.t);
+	CHECK(ws_transport_cork(&e.t, 1) == NULL);
+	ws_transport_close(&e.t);
+	CHECK(ws_transport_cork(&e.t, 1) == NULL);
+	close(raw);
 }
 
 static void short_writes(void)
@@ -867,6 +892,7 @@ static void in_loop(void (*test)(void))
 #define TEST(name) static void test_##name(void) { in_loop(name); }
 TEST(echo)
 TEST(one_send)
+TEST(cork_room)
 TEST(short_writes)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
@@ -891,6 +917,7 @@ TEST(failing_init)
 
 UNIT_MAIN({"echo", test_echo},
           {"a turn's output is one send", test_one_send},
+          {"the cork has room for what is short, as long as it can be sent", test_cork_room},
           {"short writes", test_short_writes},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "net/random.h"
 #include "protocol/code.h"
+#include "protocol/mask.h"
 
 static struct ws_connection *of_transport(struct ws_transport *t)
 {
@@ -47,17 +48,27 @@ uint64_t ws_connection_microseconds(void)
 
 /* ---- output */
 
-/* 5.3: a client masks with a key that nobody can guess, a new one for every frame. */
+/*
+ * 5.3: a client masks with a key that nobody can guess, a new one for every frame. What is short is put together, and
+ * masked, where it waits to be sent.
+ */
 int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len)
 {
-	uint8_t head[WS_FRAME_HEAD_SIZE], key[4];
-	struct ws_session_pool *pool = c->endpoint->pool;
+	uint8_t own[WS_FRAME_HEAD_SIZE], key[4];
 	bool masked = c->session.closing.role == WS_CLIENT;
 	if (masked && ws_random_fill(c->endpoint->loop, key, sizeof key) != 0)
 		return WS_ERROR_SYSTEM;
-	if (masked && len && !(data = ws_session_pool_mask(pool, data, len, key)))
-		return WS_ERROR_MEMORY;
+	uint8_t *room = ws_transport_cork(&c->transport, ws_frame_head_size(len, masked) + len);
+	uint8_t *head = room ? room : own;
 	size_t size = ws_frame_head(head, opcode, !(opcode & WS_MORE_FOLLOWS), len, masked ? key : NULL);
+	if (room && len)
+		memcpy(room + size, data, len);
+	if (room && masked)
+		ws_mask_xor(room + size, len, key, 0);
+	if (room)
+		return 0;
+	if (masked && len && !(data = ws_session_pool_mask(c->endpoint->pool, data, len, key)))
+		return WS_ERROR_MEMORY;
 	struct iovec parts[2] = { { head, size }, { (void *)data, len } };
 	return ws_transport_write(&c->transport, parts, len ? 2 : 1);
 }

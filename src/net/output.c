@@ -72,28 +72,38 @@ static size_t length(const struct iovec *parts, int count)
 static void copy_parts(uint8_t *to, const struct iovec *parts, int count, size_t skip)
 {
 	for (int i = 0; i < count; i++) {
-		size_t len = parts[i].iov_len, passed = skip < len ? skip : len;
-		skip -= passed;
-		if (len == passed)
+		size_t len = parts[i].iov_len;
+		if (skip >= len) {
+			skip -= len;
 			continue;
-		memcpy(to, (const uint8_t *)parts[i].iov_base + passed, len - passed);
-		to += len - passed;
+		}
+		memcpy(to, (const uint8_t *)parts[i].iov_base + skip, len - skip);
+		to += len - skip;
+		skip = 0;
 	}
 }
 
-int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip)
+uint8_t *ws_output_reserve(struct ws_output *o, struct ws_loop *loop, size_t len)
 {
-	size_t len = length(parts, count) - skip;
 	struct ws_chunk *chunk = o->last;
 	if (chunk == NULL || chunk->shared != NULL || chunk->size - chunk->to < len) {
 		chunk = ws_chunk_take(loop, next_size(o, len));
 		if (chunk == NULL)
-			return WS_ERROR_MEMORY;
+			return NULL;
 		link_last(o, chunk);
 	}
-	copy_parts(chunk->bytes + chunk->to, parts, count, skip);
+	uint8_t *room = chunk->bytes + chunk->to;
 	chunk->to += len;
 	o->size += len;
+	return room;
+}
+
+int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip)
+{
+	uint8_t *room = ws_output_reserve(o, loop, length(parts, count) - skip);
+	if (room == NULL)
+		return WS_ERROR_MEMORY;
+	copy_parts(room, parts, count, skip);
 	return 0;
 }
 
@@ -127,16 +137,18 @@ int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iove
 
 /* ---- sending it */
 
-int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most)
+int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, size_t *size)
 {
 	int count = 0;
 	struct ws_chunk *chunk = o->last;
+	*size = 0;
 	if (chunk == NULL)
 		return 0;
 	do {
 		chunk = chunk->next;
 		uint8_t *bytes = chunk->shared != NULL ? chunk->shared->bytes : chunk->bytes;
 		parts[count++] = (struct iovec){bytes + chunk->from, chunk->to - chunk->from};
+		*size += chunk->to - chunk->from;
 	} while (chunk != o->last && count < most);
 	return count;
 }

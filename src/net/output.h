@@ -30,6 +30,9 @@ struct ws_output {
 	size_t size;           /* bytes */
 };
 
+/* Room at the end for len bytes, which are part of it already. NULL: out of memory. */
+uint8_t *ws_output_reserve(struct ws_output *o, struct ws_loop *loop, size_t len);
+
 /* Copies the parts, but for their first skip bytes, to the end. All or nothing: 0 or WS_ERROR_MEMORY. */
 int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip);
 
@@ -40,8 +43,8 @@ int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iov
 int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip,
                     struct ws_shared **shared);
 
-/* Fills in the first parts of it, at most so many. Returns how many these are. */
-int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most);
+/* Fills in the first parts of it, at most so many, and their size. Returns how many these are. */
+int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, size_t *size);
 
 /* Takes len bytes off the front: no more than there are. */
 void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len);

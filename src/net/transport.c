@@ -121,17 +121,23 @@ static void transport_watch(struct ws_transport *t)
 	event_assign(&t->event, ws_loop_base(t->loop), t->fd, 0, transport_ready, t);
 }
 
+static ssize_t send_parts(int fd, struct iovec *parts, int count)
+{
+	if (count == 1) /* there is less to be looked at */
+		return send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL);
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 /*
  * One sendmsg. Returns how many bytes the kernel took. Where those aren't all, the transport is stalled or
  * its writing has failed.
  */
 static size_t transport_sendmsg(struct ws_transport *t, struct iovec *parts, int count, size_t total)
 {
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
 	ssize_t sent;
 	do
-		sent = count == 1 ? send(t->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
-		                  : sendmsg(t->fd, &message, MSG_NOSIGNAL);
+		sent = send_parts(t->fd, parts, count);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM) {
 		send_fail(t, errno);
@@ -147,12 +153,9 @@ void ws_transport_send(struct ws_transport *t)
 {
 	struct iovec parts[SEND_PARTS];
 	while (t->out.size > 0 && !t->stalled) {
-		int count = ws_output_parts(&t->out, parts, SEND_PARTS);
-		size_t total = 0;
-		for (int i = 0; i < count; i++)
-			total += parts[i].iov_len;
-		size_t taken = transport_sendmsg(t, parts, count, total);
-		ws_output_consume(&t->out, t->loop, taken);
+		size_t total;
+		int count = ws_output_parts(&t->out, parts, SEND_PARTS, &total);
+		ws_output_consume(&t->out, t->loop, transport_sendmsg(t, parts, count, total));
 	}
 }
 
@@ -274,8 +277,8 @@ static int transport_write_now(struct ws_transport *t, const struct iovec *parts
                                struct ws_shared **shared)
 {
 	struct iovec all[SEND_PARTS + CORK_PARTS];
-	size_t corked = t->out.size;
-	int first = ws_output_parts(&t->out, all, SEND_PARTS);
+	size_t corked;
+	int first = ws_output_parts(&t->out, all, SEND_PARTS, &corked);
 	memcpy(all + first, parts, (size_t)count * sizeof *parts);
 	size_t taken = transport_sendmsg(t, all, first + count, corked + total);
 	if (t->write_failed)
@@ -338,17 +341,35 @@ static int secure_write(struct ws_transport *t, const struct iovec *parts, int c
 	return result == WS_ERROR_PROTOCOL ? WS_ERROR_CLOSED : result;
 }
 
+static bool writes(const struct ws_transport *t)
+{
+	return t->fd >= 0 && !t->ending && !t->write_failed;
+}
+
+static bool fits_cork(const struct ws_transport *t, size_t len)
+{
+	return len <= CORK_WRITE && len + t->out.size <= CORK_TOTAL;
+}
+
+uint8_t *ws_transport_cork(struct ws_transport *t, size_t len)
+{
+	if (t->tls != NULL || !writes(t) || !fits_cork(t, len))
+		return NULL;
+	if (!t->stalled)
+		ws_loop_defer(t->loop, &t->flush);
+	return ws_output_reserve(&t->out, t->loop, len);
+}
+
 static int transport_write(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared)
 {
-	if (t->fd < 0 || t->ending || t->write_failed)
+	if (!writes(t))
 		return WS_ERROR_CLOSED;
 	size_t total = 0;
 	for (int i = 0; i < count; i++)
 		total += parts[i].iov_len;
 	if (total == 0)
 		return 0;
-	bool much = total > CORK_WRITE || total + t->out.size > CORK_TOTAL;
-	if (t->tls == NULL && (!much || t->stalled || count > CORK_PARTS)) {
+	if (t->tls == NULL && (fits_cork(t, total) || t->stalled || count > CORK_PARTS)) {
 		if (!t->stalled)
 			ws_loop_defer(t->loop, &t->flush);
 		return transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);

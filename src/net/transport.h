@@ -98,6 +98,12 @@ void ws_transport_resume(struct ws_transport *t);
 int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count);
 
 /*
+ * Room in the cork for len bytes, which are as good as written: to be filled in at once. NULL: they cannot be corked, and
+ * are ws_transport_write's.
+ */
+uint8_t *ws_transport_cork(struct ws_transport *t, size_t len);
+
+/*
  * The same, of which many wait for the last part: where the kernel does not take all of that, and it is long, one copy
  * serves them all. *shared: that copy, NULL until one is needed; the caller's to release.
  */

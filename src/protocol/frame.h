@@ -76,6 +76,12 @@ uint8_t ws_frame_opcode(const struct ws_frame_reader *reader);
 /* Frees a reader in mid-frame or after an error: wslay would take the next bytes for a new frame. NULL is allowed. */
 void ws_frame_drop(struct ws_frame_reader **reader);
 
+/* How long the head of a frame of so many payload bytes is. */
+static inline size_t ws_frame_head_size(uint64_t length, bool masked)
+{
+	return (length < 126 ? 2u : length <= UINT16_MAX ? 4u : 10u) + (masked ? 4u : 0u);
+}
+
 /*
  * Writes the head of a frame of so many payload bytes; opcode: perhaps with WS_RSV1; key: what the payload is masked
  * with, NULL: it is not. Returns its size.
