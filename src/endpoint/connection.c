@@ -29,11 +29,6 @@ static struct ws_connection *of_work(struct ws_deferred *w)
 	return (struct ws_connection *)((char *)w - offsetof(struct ws_connection, work));
 }
 
-enum ws_state ws_connection_state(const struct ws_connection *c)
-{
-	return (enum ws_state)c->session.closing.state;
-}
-
 uint64_t ws_connection_now(const struct ws_connection *c)
 {
 	return ws_loop_now(c->endpoint->loop);
@@ -87,13 +82,16 @@ void ws_connection_settle(struct ws_connection *c)
 {
 	if (ws_connection_state(c) == WS_CLOSED)
 		return;
-	if (ws_pump_reading(c))
+	bool reading = ws_pump_reading(c);
+	if (reading)
 		ws_transport_resume(&c->transport);
 	else
 		ws_transport_pause(&c->transport);
 	ws_transport_flush(&c->transport);
 	c->stuck = ws_transport_buffered(&c->transport) > 0;
-	ws_heartbeat_suspend(&c->heartbeat, c->stuck || !ws_pump_reading(c), ws_connection_now(c));
+	bool unheard = c->stuck || !reading;
+	if (unheard != c->heartbeat.suspended)
+		ws_heartbeat_suspend(&c->heartbeat, unheard, ws_connection_now(c));
 	uint64_t due = ws_deadline_next(c);
 	if (due != WS_NEVER && (!ws_timer_active(&c->timer) || due < c->timer.due))
 		ws_timer_start(c->endpoint->loop, &c->timer, due);
@@ -226,11 +224,6 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 	return c;
 }
 
-void ws_connection_hold(struct ws_connection *c)
-{
-	c->references++;
-}
-
 /* Freed at the end of the turn: a callback from below may still be on its way back through it. */
 void ws_connection_release(struct ws_connection *c)
 {
@@ -346,7 +339,7 @@ static int after_message(struct ws_connection *c, size_t len, int error)
 {
 	if (error)
 		return error;
-	c->message_at = ws_connection_now(c);
+	ws_connection_had_message(c);
 	c->endpoint->stats.messages_out++;
 	c->endpoint->stats.bytes_out += len;
 	ws_connection_written(c);

@@ -166,7 +166,11 @@ struct ws_connection {
  */
 struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer);
 
-void ws_connection_hold(struct ws_connection *c);
+static inline void ws_connection_hold(struct ws_connection *c)
+{
+	c->references++;
+}
+
 void ws_connection_release(struct ws_connection *c);
 
 /*
@@ -175,7 +179,10 @@ void ws_connection_release(struct ws_connection *c);
  */
 void ws_connection_drop(struct ws_connection *c);
 
-enum ws_state ws_connection_state(const struct ws_connection *c);
+static inline enum ws_state ws_connection_state(const struct ws_connection *c)
+{
+	return (enum ws_state)c->session.closing.state;
+}
 
 /*
  * Answers on_request with the 101; agreed: of ws_extension_choose. 0, WS_ERROR_CLOSED (it is gone meanwhile) or

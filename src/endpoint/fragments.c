@@ -24,7 +24,7 @@ static int sent(struct ws_connection *c, int error)
 	if (error)
 		return error;
 	c->fragments_sent = true;
-	c->message_at = ws_connection_now(c);
+	ws_connection_had_message(c);
 	ws_connection_written(c);
 	return 0;
 }

@@ -83,7 +83,7 @@ static void peer_message(struct ws_connection *c, const struct ws_session_event 
 {
 	if (has_rate(c) && !within_rate(c, 1, ev->len))
 		return;
-	c->message_at = ws_connection_now(c);
+	ws_connection_had_message(c);
 	c->endpoint->stats.messages_in++;
 	c->endpoint->stats.bytes_in += ev->len;
 	c->busy = c->endpoint->handler->on_message(c, ev->kind, ev->data, ev->len) == WS_BUSY;
@@ -93,7 +93,7 @@ static void peer_part(struct ws_connection *c, const struct ws_session_event *ev
 {
 	if (has_rate(c) && !within_rate(c, ev->last, ev->len))
 		return;
-	c->message_at = ws_connection_now(c);
+	ws_connection_had_message(c);
 	c->endpoint->stats.messages_in += ev->last;
 	c->endpoint->stats.bytes_in += ev->len;
 	c->endpoint->handler->on_part(c, ev->data, ev->len, ev->last);

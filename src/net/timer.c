@@ -163,8 +163,3 @@ void ws_timer_stop(struct ws_loop *loop, struct ws_timer *timer)
 	if (ws_timer_active(timer))
 		wheel_remove(&loop->wheel, timer);
 }
-
-bool ws_timer_active(const struct ws_timer *timer)
-{
-	return timer->next != NULL;
-}

@@ -3,6 +3,7 @@
 #define WS_NET_TIMER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "net/loop.h"
@@ -24,7 +25,10 @@ void ws_timer_start(struct ws_loop *loop, struct ws_timer *timer, uint64_t due);
 /* Stopping a stopped timer is allowed, also from within any timer's fire. */
 void ws_timer_stop(struct ws_loop *loop, struct ws_timer *timer);
 
-bool ws_timer_active(const struct ws_timer *timer);
+static inline bool ws_timer_active(const struct ws_timer *timer)
+{
+	return timer->next != NULL;
+}
 
 #pragma GCC visibility pop
 

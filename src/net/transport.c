@@ -69,11 +69,6 @@ static void output_drop(struct ws_transport *t)
 	t->stalled = false;
 }
 
-size_t ws_transport_buffered(const struct ws_transport *t)
-{
-	return t->out.size;
-}
-
 bool ws_transport_owes(const struct ws_transport *t)
 {
 	return t->output_lost || ws_transport_buffered(t) > t->farewell;

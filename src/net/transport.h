@@ -119,7 +119,10 @@ void ws_transport_flush(struct ws_transport *t);
 void ws_transport_retry(struct ws_transport *t);
 
 /* Bytes that the kernel has not taken yet. */
-size_t ws_transport_buffered(const struct ws_transport *t);
+static inline size_t ws_transport_buffered(const struct ws_transport *t)
+{
+	return t->out.size;
+}
 
 /* Whether anything that was written has been lost or is still here. TLS's close_notify does not count. */
 bool ws_transport_owes(const struct ws_transport *t);
