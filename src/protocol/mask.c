@@ -20,11 +20,12 @@ typedef uint64_t vector __attribute__((vector_size(16)));
 
 void ws_mask_xor(uint8_t *data, size_t len, const uint8_t key[4], size_t offset)
 {
-	const uint8_t turned[4] = { /* the key as it stands at the first byte */
-		key[offset % 4], key[(offset + 1) % 4], key[(offset + 2) % 4], key[(offset + 3) % 4]
-	};
+	uint8_t twice[8];
+	const uint8_t *turned = twice + offset % 4; /* the key as it stands at the first byte */
 	uint32_t half;
 
+	memcpy(twice, key, 4);
+	memcpy(twice + 4, key, 4);
 	memcpy(&half, turned, sizeof half);
 	const uint64_t word = (uint64_t)half << 32 | half;
 	const vector pattern = { word, word };
