@@ -17,7 +17,7 @@ enum { KIB = 1024, MIB = 1024 * 1024 };
 /* A transport that counts its callbacks and checks the bytes, which count up from 0. */
 struct end {
 	struct ws_transport t;
-	int readables, brokens, writtens, endeds;
+	int readables, brokens, stalleds, writtens, endeds;
 	uint64_t received, sent;
 	long last;     /* what ws_transport_read returned last */
 	bool wrong;    /* a byte that was not next */
@@ -65,6 +65,13 @@ static void end_broken(struct ws_transport *t)
 	end_hook(e);
 }
 
+static void end_stalled(struct ws_transport *t)
+{
+	struct end *e = (struct end *)(void *)t;
+	e->stalleds++;
+	end_hook(e);
+}
+
 static void end_written(struct ws_transport *t)
 {
 	struct end *e = (struct end *)(void *)t;
@@ -79,7 +86,7 @@ static void end_ended(struct ws_transport *t)
 	end_hook(e);
 }
 
-static const struct ws_transport_handler handler = {end_readable, end_broken, end_written, end_ended};
+static const struct ws_transport_handler handler = {end_readable, end_broken, end_stalled, end_written, end_ended};
 
 /* Writes the next len bytes of the pattern, in two parts or, every other time, into the cork if they can be corked. */
 static int end_write(struct end *e, size_t len)
@@ -281,6 +288,13 @@ static void cork_room(void)
 	close(raw);
 }
 
+/* Until the kernel takes no more. */
+static void end_stall(struct end *e)
+{
+	while (!e->t.stalled)
+		CHECK(end_write(e, 100 * KIB) == 0);
+}
+
 static void short_writes(void)
 {
 	for (int tcp = 0; tcp < 2; tcp++) {
@@ -301,7 +315,9 @@ static void short_writes(void)
 		size_t queued = ws_transport_buffered(&e.t);
 		ws_transport_flush(&e.t);
 		CHECK(ws_transport_buffered(&e.t) == queued); /* no attempts while EV_WRITE is awaited */
+		CHECK(e.stalleds == 0);
 		CHECK(wakes_within(20) < 5);
+		CHECK(e.stalleds == 1); /* at the end of the turn */
 		CHECK(e.writtens == 0 && e.t.progress_at == waiting_since);
 		int turns = 0;
 		while (at < e.sent && turns++ < 100000) {
@@ -319,6 +335,28 @@ static void short_writes(void)
 		ws_transport_close(&e.t);
 		close(pair[1]);
 	}
+}
+
+/* Also while nothing else than writing would have to be watched. */
+static void stall_while_paused(void)
+{
+	struct end e;
+	int raw = end_new(&e);
+	uint64_t at = 0;
+	ws_transport_pause(&e.t);
+	turns_now(2);
+	for (int stalls = 1; stalls <= 2; stalls++) {
+		end_stall(&e);
+		turns_now(3);
+		CHECK(e.stalleds == stalls);
+		while (at < e.sent) {
+			raw_read_some(raw, &at, 64 * KIB);
+			CHECK(ws_loop_turn(loop, 1) == 0);
+		}
+		CHECK(e.stalleds == stalls && !e.t.stalled);
+	}
+	ws_transport_close(&e.t);
+	close(raw);
 }
 
 static void fifty_megabytes(void)
@@ -746,7 +784,7 @@ static void abort_resets(void)
 	ws_transport_resume(&e.t);
 	ws_transport_end(&e.t);
 	turns_now(2);
-	CHECK(e.readables + e.brokens + e.writtens + e.endeds == 0);
+	CHECK(e.readables + e.brokens + e.stalleds + e.writtens + e.endeds == 0);
 }
 
 static void hook_close(struct end *e)
@@ -761,7 +799,7 @@ static void hook_abort(struct end *e)
 
 static int all_calls(const struct end *e)
 {
-	return e->readables + e->brokens + e->writtens + e->endeds;
+	return e->readables + e->brokens + e->stalleds + e->writtens + e->endeds;
 }
 
 static void close_inside(void)
@@ -778,27 +816,33 @@ static void close_inside(void)
 		turns_now(2);
 		CHECK(all_calls(&e) == 1 && e.t.fd == -1);
 		close(raw);
-		/* on_broken, with an end under way */
+		/* on_stalled */
 		raw = end_new(&e);
 		e.hook = hooks[i];
-		ws_transport_pause(&e.t);
+		end_stall(&e);
+		turn_until(&e.stalleds, 1);
 		turns_now(2);
-		while (!e.t.stalled)
-			CHECK(end_write(&e, 100 * KIB) == 0);
+		CHECK(all_calls(&e) == 1 && e.t.fd == -1);
+		close(raw);
+		/* on_broken, with an end under way */
+		raw = end_new(&e);
+		ws_transport_pause(&e.t);
+		end_stall(&e);
+		turns_now(2);
+		e.hook = hooks[i];
 		ws_transport_end(&e.t);
 		reset(raw);
 		turn_until(&e.brokens, 1);
 		turns_now(2);
-		CHECK(all_calls(&e) == 1 && e.t.fd == -1);
+		CHECK(all_calls(&e) == 2 && e.t.fd == -1);
 		/* on_written, with input coming in the same turn */
 		raw = end_new(&e);
-		e.hook = hooks[i];
 		turns_now(1);
-		while (!e.t.stalled)
-			CHECK(end_write(&e, 100 * KIB) == 0);
+		end_stall(&e);
 		ws_transport_end(&e.t);
 		turns_now(1);
-		for (int tries = 0; all_calls(&e) == 0 && tries < 1000; tries++) {
+		e.hook = hooks[i];
+		for (int tries = 0; all_calls(&e) == 1 && tries < 1000; tries++) {
 			uint64_t from = 0;
 			static uint8_t room[MIB];
 			while (recv(raw, room, sizeof room, 0) > 0)
@@ -807,7 +851,7 @@ static void close_inside(void)
 			CHECK(ws_loop_turn(loop, 1) == 0);
 		}
 		turns_now(2);
-		CHECK(e.writtens == 1 && all_calls(&e) == 1 && e.t.fd == -1);
+		CHECK(e.writtens == 1 && all_calls(&e) == 2 && e.t.fd == -1);
 		close(raw);
 		/* on_ended, with an on_readable to come in the same turn */
 		raw = end_new(&e);
@@ -894,6 +938,7 @@ TEST(echo)
 TEST(one_send)
 TEST(cork_room)
 TEST(short_writes)
+TEST(stall_while_paused)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
 TEST(keep_without_pause)
@@ -919,6 +964,7 @@ UNIT_MAIN({"echo", test_echo},
           {"a turn's output is one send", test_one_send},
           {"the cork has room for what is short, as long as it can be sent", test_cork_room},
           {"short writes", test_short_writes},
+          {"a stall while paused", test_stall_while_paused},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},
           {"keep without pause: what was missing is added", test_keep_without_pause},

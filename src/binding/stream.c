@@ -107,7 +107,7 @@ static void on_nothing(struct ws_transport *t)
 	(void)t;
 }
 
-static const struct ws_transport_handler handler = { on_readable, on_nothing, on_nothing, on_nothing };
+static const struct ws_transport_handler handler = { on_readable, on_nothing, on_nothing, on_nothing, on_nothing };
 
 static struct stream *check_stream(lua_State *L)
 {

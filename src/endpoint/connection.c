@@ -117,6 +117,12 @@ static void on_broken(struct ws_transport *t)
 		ws_pump_error(c);
 }
 
+/* From now on send_timeout rules. */
+static void on_stalled(struct ws_transport *t)
+{
+	ws_connection_settle(of_transport(t));
+}
+
 static void tell_drained(struct ws_connection *c)
 {
 	if (!c->drained || c->busy || ws_connection_state(c) != WS_OPEN)
@@ -195,7 +201,7 @@ static void on_work(struct ws_deferred *work)
 
 struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer)
 {
-	static const struct ws_transport_handler handler = { on_readable, on_broken, on_written, on_ended };
+	static const struct ws_transport_handler handler = { on_readable, on_broken, on_stalled, on_written, on_ended };
 	static const struct ws_tls_peer client = { .host = NULL };
 	struct ws_connection *c = calloc(1, sizeof *c);
 	if (!c || !(c->remote = malloc(sizeof *c->remote))) {
@@ -318,12 +324,6 @@ static int overflow(struct ws_connection *c, size_t size)
 	return WS_ERROR_OVERFLOW;
 }
 
-void ws_connection_written(struct ws_connection *c)
-{
-	if (!c->pumping)
-		ws_loop_defer(c->endpoint->loop, &c->work);
-}
-
 /* 0: a message of that length may be queued now. */
 static int admit(struct ws_connection *c, size_t len)
 {
@@ -342,7 +342,6 @@ static int after_message(struct ws_connection *c, size_t len, int error)
 	ws_connection_had_message(c);
 	c->endpoint->stats.messages_out++;
 	c->endpoint->stats.bytes_out += len;
-	ws_connection_written(c);
 	return 0;
 }
 
@@ -409,9 +408,7 @@ int ws_connection_ping(struct ws_connection *c, const void *data, size_t len)
 {
 	if (ws_connection_state(c) != WS_OPEN)
 		return WS_ERROR_CLOSED;
-	int e = data ? ws_connection_write_frame(c, WS_PING, data, len) : ws_connection_timed_ping(c);
-	ws_connection_written(c);
-	return e;
+	return data ? ws_connection_write_frame(c, WS_PING, data, len) : ws_connection_timed_ping(c);
 }
 
 bool ws_connection_may_close(const struct ws_connection *c)

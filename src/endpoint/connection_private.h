@@ -31,9 +31,6 @@ bool ws_connection_overflows(struct ws_connection *c, size_t len);
 /* Queues a message, however full the queue is. As ws_transport_write. */
 int ws_connection_write_prepared(struct ws_connection *c, struct ws_prepared *message);
 
-/* To be called after a frame was queued: outside the pump deadlines are looked after at the end of the turn. */
-void ws_connection_written(struct ws_connection *c);
-
 /* Sends a Ping whose Pong will tell the round trip's time. As above. */
 int ws_connection_timed_ping(struct ws_connection *c);
 

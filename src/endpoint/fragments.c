@@ -25,7 +25,6 @@ static int sent(struct ws_connection *c, int error)
 		return error;
 	c->fragments_sent = true;
 	ws_connection_had_message(c);
-	ws_connection_written(c);
 	return 0;
 }
 

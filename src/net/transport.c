@@ -42,6 +42,11 @@ static short transport_mask(const struct ws_transport *t)
 	return t->broken_told ? 0 : (short)(EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST);
 }
 
+static bool stalled_due(const struct ws_transport *t)
+{
+	return t->stalled && !t->stalled_told;
+}
+
 static bool broken_due(const struct ws_transport *t)
 {
 	return !t->broken_told && !t->read_failed && (t->lost || (t->write_failed && !transport_reading(t)));
@@ -56,8 +61,8 @@ void ws_transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	if ((t->out.size > 0 && !t->stalled) || event_get_events(&t->event) != transport_mask(t) || broken_due(t) ||
-	    ended_due(t) || (t->read_again && !t->paused))
+	if ((t->out.size > 0 && !t->stalled) || event_get_events(&t->event) != transport_mask(t) ||
+	    stalled_due(t) || broken_due(t) || ended_due(t) || (t->read_again && !t->paused))
 		ws_loop_defer(t->loop, &t->flush);
 	else
 		ws_loop_undefer(t->loop, &t->flush);
@@ -171,7 +176,11 @@ static void transport_chores(struct ws_deferred *work)
 	ws_transport_send(t);
 	transport_send_fin(t);
 	transport_watch(t);
-	if (broken_due(t)) {
+	if (stalled_due(t)) {
+		t->stalled_told = true;
+		t->handler->on_stalled(t);
+	}
+	if (t->fd >= 0 && broken_due(t)) {
 		t->broken_told = true;
 		t->handler->on_broken(t);
 	}
@@ -205,6 +214,7 @@ static void transport_writable(struct ws_transport *t)
 	uint64_t progress_at = t->progress_at;
 	t->stalled = false;
 	ws_transport_send(t);
+	t->stalled_told = t->stalled_told && t->stalled;
 	if (!t->write_failed && ws_transport_buffered(t) < before)
 		t->handler->on_written(t);
 	else

@@ -20,7 +20,8 @@ struct ws_transport;
 struct ws_transport_handler {
 	void (*on_readable)(struct ws_transport *t); /* there are bytes, the end or an error to read */
 	void (*on_broken)(struct ws_transport *t);   /* RST while not reading: paused, or after FIN. Once */
-	void (*on_written)(struct ws_transport *t);  /* after a short write: the kernel took some more of it */
+	void (*on_stalled)(struct ws_transport *t);  /* the kernel does not take all output: it waits */
+	void (*on_written)(struct ws_transport *t);  /* after that: the kernel took some more of it */
 	void (*on_ended)(struct ws_transport *t);    /* all output and the FIN have gone, or never can. Once */
 };
 
@@ -49,7 +50,7 @@ struct ws_transport {
 	bool stalled : 1;             /* the kernel takes no more: output waits for EV_WRITE */
 	bool read_failed : 1;         /* ws_transport_read has told the error */
 	bool lost : 1;                /* half of a write is gone and memory ran out, or epoll failed: on_broken */
-	bool broken_told : 1, ended_told : 1; /* on_broken, on_ended have been called */
+	bool stalled_told : 1, broken_told : 1, ended_told : 1; /* on_stalled, on_broken, on_ended have been called */
 	bool kept_due : 1;            /* resumed: the kept input is to be read again, alone, before what follows it */
 	bool read_again : 1;          /* kept input, or TLS's end: on_readable at the end of the turn */
 	bool read_more : 1;           /* on_readable was called by the kernel: more has come than was kept */
