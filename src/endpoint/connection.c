@@ -380,7 +380,7 @@ static int write_prepared(struct ws_connection *c, struct ws_prepared *message)
 	if (c->session.closing.role == WS_CLIENT)
 		return ws_connection_write_frame(c, frame->opcode, frame->data, frame->len);
 	const struct iovec parts[2] = { { (void *)frame->head, frame->head_size }, { (void *)frame->data, frame->len } };
-	return ws_transport_write_shared(&c->transport, parts, frame->len ? 2 : 1, &frame->shared);
+	return ws_transport_write_shared(&c->transport, parts, frame->len ? 2 : 1, &frame->common);
 }
 
 int ws_connection_write_prepared(struct ws_connection *c, struct ws_prepared *message)

@@ -19,9 +19,9 @@ void ws_prepared_init(struct ws_prepared *p, enum ws_opcode kind, const void *da
 
 static void frame_clear(struct ws_prepared_frame *f)
 {
-	if (f->shared)
-		ws_shared_release(f->shared);
-	f->shared = NULL;
+	if (f->common.copy)
+		ws_shared_release(f->common.copy);
+	f->common.copy = NULL;
 }
 
 void ws_prepared_clear(struct ws_prepared *p)

@@ -14,7 +14,7 @@ struct ws_prepared_frame {
 	size_t len;
 	unsigned opcode;   /* perhaps with WS_RSV1 */
 	unsigned likeness; /* of ws_deflate_likeness: for whom it is */
-	struct ws_shared *shared; /* a copy of data for those whose kernel does not take it at once; NULL: none yet; held */
+	struct ws_common common;  /* what those whom it is sent to share */
 	uint8_t head_size, head[WS_FRAME_HEAD_SIZE];
 };
 

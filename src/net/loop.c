@@ -121,6 +121,7 @@ void ws_loop_free(struct ws_loop *loop)
 	chunks_free(loop->parked);
 	free(loop->receive_buffer);
 	free(loop->plain_buffer);
+	free(loop->batch.bytes);
 	ws_tls_sessions_free(loop->tls_sessions);
 	free(loop);
 	errno = saved;

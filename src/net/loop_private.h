@@ -45,6 +45,17 @@ struct ws_chunk {
 	uint8_t bytes[];
 };
 
+/* What many transports are to send at the end of the turn stands here once. */
+struct ws_batch {
+	uint8_t *bytes;   /* WS_BATCH_SIZE; NULL: not needed yet */
+	size_t used;
+	size_t borrowers; /* outputs; when there are none it is filled anew */
+	uint64_t filling; /* which one this is */
+};
+
+/* As much as is corked for one transport. */
+enum { WS_BATCH_SIZE = 64 * 1024 };
+
 /* Bytes of the kernel's that have not been handed out stand at the end. */
 struct ws_random {
 	uint8_t bytes[256];
@@ -62,6 +73,7 @@ struct ws_loop {
 	struct ws_deferred deferred; /* list head */
 	struct ws_chunk *pool, *parked;
 	size_t pooled; /* bytes of the pool */
+	struct ws_batch batch;
 	uint8_t *receive_buffer;
 	uint8_t *plain_buffer; /* NULL: no TLS yet */
 	struct ws_tls_sessions *tls_sessions; /* NULL: no client's TLS yet */

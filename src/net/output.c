@@ -83,8 +83,32 @@ static void copy_parts(uint8_t *to, const struct iovec *parts, int count, size_t
 	}
 }
 
+static void end_loan(struct ws_output *o, struct ws_loop *loop)
+{
+	o->borrowed = NULL;
+	loop->batch.borrowers--;
+}
+
+/* Copies what it has borrowed. Without memory it is still borrowed, which keeps the batch from being filled anew. */
+static int own(struct ws_output *o, struct ws_loop *loop)
+{
+	if (o->borrowed == NULL)
+		return 0;
+	struct ws_chunk *chunk = ws_chunk_take(loop, o->size);
+	if (chunk == NULL)
+		return WS_ERROR_MEMORY;
+	memcpy(chunk->bytes, o->borrowed, o->size);
+	chunk->to = o->size;
+	o->size = 0;
+	link_last(o, chunk);
+	end_loan(o, loop);
+	return 0;
+}
+
 uint8_t *ws_output_reserve(struct ws_output *o, struct ws_loop *loop, size_t len)
 {
+	if (own(o, loop) != 0)
+		return NULL;
 	struct ws_chunk *chunk = o->last;
 	if (chunk == NULL || chunk->shared != NULL || chunk->size - chunk->to < len) {
 		chunk = ws_chunk_take(loop, next_size(o, len));
@@ -113,7 +137,7 @@ static int append_shared(struct ws_output *o, struct ws_loop *loop, const struct
                          struct ws_shared *shared)
 {
 	size_t before = length(head, count);
-	struct ws_chunk *chunk = malloc(sizeof *chunk);
+	struct ws_chunk *chunk = own(o, loop) == 0 ? malloc(sizeof *chunk) : NULL;
 	if (chunk == NULL || (skip < before && ws_output_append(o, loop, head, count, skip) != 0)) {
 		free(chunk);
 		return WS_ERROR_MEMORY;
@@ -125,14 +149,52 @@ static int append_shared(struct ws_output *o, struct ws_loop *loop, const struct
 }
 
 int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip,
-                    struct ws_shared **shared)
+                    struct ws_common *common)
 {
 	const struct iovec *last = &parts[count - 1];
 	if (length(parts, count) - skip < WS_SHARE_SIZE || last->iov_len < WS_SHARE_SIZE)
 		return ws_output_append(o, loop, parts, count, skip);
-	if (*shared == NULL)
-		*shared = ws_shared_new(last->iov_base, last->iov_len);
-	return *shared != NULL ? append_shared(o, loop, parts, count - 1, skip, *shared) : WS_ERROR_MEMORY;
+	if (common->copy == NULL)
+		common->copy = ws_shared_new(last->iov_base, last->iov_len);
+	return common->copy != NULL ? append_shared(o, loop, parts, count - 1, skip, common->copy) : WS_ERROR_MEMORY;
+}
+
+/* Copies the parts to the batch. False: it is full, or there is no memory for it. */
+static bool batch_put(struct ws_batch *batch, const struct iovec *parts, int count, struct ws_common *common)
+{
+	size_t size = length(parts, count);
+	if (batch->bytes == NULL)
+		batch->bytes = malloc(WS_BATCH_SIZE);
+	if (batch->borrowers == 0) {
+		batch->used = 0;
+		batch->filling++;
+	}
+	if (batch->bytes == NULL || size > WS_BATCH_SIZE - batch->used)
+		return false;
+	uint8_t *bytes = batch->bytes + batch->used;
+	copy_parts(bytes, parts, count, 0);
+	batch->used += size;
+	common->batched = bytes;
+	common->size = size;
+	common->filling = batch->filling;
+	return true;
+}
+
+int ws_output_borrow(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count,
+                     struct ws_common *common)
+{
+	struct ws_batch *batch = &loop->batch;
+	bool batched = common->batched != NULL && common->filling == batch->filling;
+	bool possible = (batched || batch_put(batch, parts, count, common)) &&
+	                (o->size == 0 || (o->borrowed != NULL && o->borrowed + o->size == common->batched));
+	if (!possible)
+		return ws_output_append(o, loop, parts, count, 0);
+	if (o->size == 0) {
+		o->borrowed = common->batched;
+		batch->borrowers++;
+	}
+	o->size += common->size;
+	return 0;
 }
 
 /* ---- sending it */
@@ -141,9 +203,11 @@ int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, si
 {
 	int count = 0;
 	struct ws_chunk *chunk = o->last;
-	*size = 0;
+	*size = o->borrowed != NULL ? o->size : 0;
+	if (o->borrowed != NULL)
+		parts[count++] = (struct iovec){(void *)o->borrowed, o->size};
 	if (chunk == NULL)
-		return 0;
+		return count;
 	do {
 		chunk = chunk->next;
 		uint8_t *bytes = chunk->shared != NULL ? chunk->shared->bytes : chunk->bytes;
@@ -153,8 +217,22 @@ int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, si
 	return count;
 }
 
+static void consume_borrowed(struct ws_output *o, struct ws_loop *loop, size_t len)
+{
+	o->borrowed += len;
+	o->size -= len;
+	if (o->size == 0)
+		end_loan(o, loop);
+	else
+		own(o, loop); /* what is left may be left for long */
+}
+
 void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len)
 {
+	if (o->borrowed != NULL) {
+		consume_borrowed(o, loop, len);
+		return;
+	}
 	while (o->last != NULL) {
 		struct ws_chunk *first = o->last->next;
 		size_t here = first->to - first->from;

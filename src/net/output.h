@@ -24,10 +24,19 @@ struct ws_shared {
 struct ws_shared *ws_shared_new(const void *data, size_t len);
 void ws_shared_release(struct ws_shared *shared);
 
+/* What the outputs that the same bytes go to have in common. All zero: nothing yet. */
+struct ws_common {
+	struct ws_shared *copy; /* of the last part, for those in which it waits; held; NULL: nobody has needed it yet */
+	const uint8_t *batched; /* where all of it is in the loop's batch, while that is filled for the filling-th time */
+	size_t size;
+	uint64_t filling;
+};
+
 /* All zero: empty. Fields are for reading only. */
 struct ws_output {
-	struct ws_chunk *last; /* its next is the first; NULL: empty */
-	size_t size;           /* bytes */
+	struct ws_chunk *last;   /* its next is the first; NULL: empty, or borrowed */
+	const uint8_t *borrowed; /* where all of it is in the loop's batch; NULL: it is not */
+	size_t size;             /* bytes */
 };
 
 /* Room at the end for len bytes, which are part of it already. NULL: out of memory. */
@@ -37,11 +46,18 @@ uint8_t *ws_output_reserve(struct ws_output *o, struct ws_loop *loop, size_t len
 int ws_output_append(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip);
 
 /*
- * The same, but the last part is not copied if what is left of it is long enough: *shared is held, which has the same
- * bytes, or is made of them where it is NULL; then it is the caller's to release.
+ * The same, but the last part is not copied if what is left of it is long enough: common->copy is held, which is made
+ * where there is none; then it is the caller's to release.
  */
 int ws_output_share(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count, size_t skip,
-                    struct ws_shared **shared);
+                    struct ws_common *common);
+
+/*
+ * The same for parts, of at least one byte, that are to be sent in this turn: they are copied to the loop's batch, once for
+ * all outputs, and from there only where not all is taken at once, or something else follows.
+ */
+int ws_output_borrow(struct ws_output *o, struct ws_loop *loop, const struct iovec *parts, int count,
+                     struct ws_common *common);
 
 /* Fills in the first parts of it, at most so many, and their size. Returns how many these are. */
 int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, size_t *size);

@@ -269,17 +269,19 @@ void ws_transport_resume(struct ws_transport *t)
 	ws_transport_settle(t);
 }
 
-/* What the kernel has not been given: it waits. shared: NULL, or as for ws_transport_write_shared. */
+/* What the kernel has not been given: it waits. common: NULL, or as for ws_transport_write_shared. */
 static int transport_queue(struct ws_transport *t, const struct iovec *parts, int count, size_t gone,
-                           struct ws_shared **shared)
+                           struct ws_common *common)
 {
-	return shared != NULL ? ws_output_share(&t->out, t->loop, parts, count, gone, shared)
-	                      : ws_output_append(&t->out, t->loop, parts, count, gone);
+	if (common == NULL)
+		return ws_output_append(&t->out, t->loop, parts, count, gone);
+	return t->stalled ? ws_output_share(&t->out, t->loop, parts, count, gone, common)
+	                  : ws_output_borrow(&t->out, t->loop, parts, count, common);
 }
 
 /* To the kernel with it, behind what is corked, which is little; only what it leaves is queued. */
 static int transport_write_now(struct ws_transport *t, const struct iovec *parts, int count, size_t total,
-                               struct ws_shared **shared)
+                               struct ws_common *common)
 {
 	struct iovec all[SEND_PARTS + CORK_PARTS];
 	size_t corked;
@@ -292,7 +294,7 @@ static int transport_write_now(struct ws_transport *t, const struct iovec *parts
 	size_t gone = taken < corked ? 0 : taken - corked;
 	if (gone == total)
 		return 0;
-	if (transport_queue(t, parts, count, gone, shared) != 0) {
+	if (transport_queue(t, parts, count, gone, common) != 0) {
 		if (t->out.size == 0)
 			t->stalled = false;
 		if (gone > 0)
@@ -365,7 +367,7 @@ uint8_t *ws_transport_cork(struct ws_transport *t, size_t len)
 	return ws_output_reserve(&t->out, t->loop, len);
 }
 
-static int transport_write(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared)
+int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_common *common)
 {
 	if (!writes(t))
 		return WS_ERROR_CLOSED;
@@ -377,22 +379,17 @@ static int transport_write(struct ws_transport *t, const struct iovec *parts, in
 	if (t->tls == NULL && (fits_cork(t, total) || t->stalled || count > CORK_PARTS)) {
 		if (!t->stalled)
 			ws_loop_defer(t->loop, &t->flush);
-		return transport_queue(t, parts, count, 0, t->stalled ? shared : NULL);
+		return transport_queue(t, parts, count, 0, common);
 	}
 	int result = t->tls != NULL ? secure_write(t, parts, count, total)
-	                            : transport_write_now(t, parts, count, total, shared);
+	                            : transport_write_now(t, parts, count, total, common);
 	ws_transport_settle(t);
 	return result;
 }
 
 int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int count)
 {
-	return transport_write(t, parts, count, NULL);
-}
-
-int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared)
-{
-	return transport_write(t, parts, count, shared);
+	return ws_transport_write_shared(t, parts, count, NULL);
 }
 
 void ws_transport_flush(struct ws_transport *t)

@@ -105,10 +105,10 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 uint8_t *ws_transport_cork(struct ws_transport *t, size_t len);
 
 /*
- * The same, of which many wait for the last part: where the kernel does not take all of that, and it is long, one copy
- * serves them all. *shared: that copy, NULL until one is needed; the caller's to release.
+ * The same for parts that go to many, so that one copy serves them all: of everything until it is sent at the end of the
+ * turn, of a long last part for those whose kernel does not take it. common->copy is the caller's to release.
  */
-int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_shared **shared);
+int ws_transport_write_shared(struct ws_transport *t, const struct iovec *parts, int count, struct ws_common *common);
 
 /* Sends what is corked. Errors show up on the reading side: there may be input that came before them. */
 void ws_transport_flush(struct ws_transport *t);
