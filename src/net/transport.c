@@ -57,12 +57,22 @@ static bool ended_due(const struct ws_transport *t)
 	return t->ending && !t->ended_told && (t->out.size == 0 || t->write_failed);
 }
 
+static bool readable_due(const struct ws_transport *t)
+{
+	return t->read_again && !t->paused;
+}
+
+/* Whether there is anything to tell. */
+static bool call_due(const struct ws_transport *t)
+{
+	return stalled_due(t) || broken_due(t) || ended_due(t) || readable_due(t);
+}
+
 void ws_transport_settle(struct ws_transport *t)
 {
 	if (t->fd < 0)
 		return;
-	if ((t->out.size > 0 && !t->stalled) || event_get_events(&t->event) != transport_mask(t) ||
-	    stalled_due(t) || broken_due(t) || ended_due(t) || (t->read_again && !t->paused))
+	if ((t->out.size > 0 && !t->stalled) || t->watched != transport_mask(t) || call_due(t))
 		ws_loop_defer(t->loop, &t->flush);
 	else
 		ws_loop_undefer(t->loop, &t->flush);
@@ -107,18 +117,25 @@ static void transport_lose(struct ws_transport *t, int error)
 
 static void transport_ready(evutil_socket_t fd, short what, void *arg);
 
+/* The event is not added. */
+static void transport_assign(struct ws_transport *t, short mask)
+{
+	event_assign(&t->event, ws_loop_base(t->loop), t->fd, mask, transport_ready, t);
+	t->watched = (uint8_t)mask;
+}
+
 /* Brings libevent's event into line with transport_mask. */
 static void transport_watch(struct ws_transport *t)
 {
 	short mask = transport_mask(t);
-	if (event_get_events(&t->event) == mask)
+	if (t->watched == mask)
 		return;
 	event_del(&t->event);
-	event_assign(&t->event, ws_loop_base(t->loop), t->fd, mask, transport_ready, t);
+	transport_assign(t, mask);
 	if (mask == 0 || event_add(&t->event, NULL) == 0)
 		return;
 	transport_lose(t, errno);
-	event_assign(&t->event, ws_loop_base(t->loop), t->fd, 0, transport_ready, t);
+	transport_assign(t, 0);
 }
 
 static ssize_t send_parts(int fd, struct iovec *parts, int count)
@@ -169,13 +186,8 @@ static void transport_send_fin(struct ws_transport *t)
 		send_fail(t, errno);
 }
 
-static void transport_chores(struct ws_deferred *work)
+static void transport_call(struct ws_transport *t)
 {
-	void *outer = (char *)work - offsetof(struct ws_transport, flush);
-	struct ws_transport *t = outer;
-	ws_transport_send(t);
-	transport_send_fin(t);
-	transport_watch(t);
 	if (stalled_due(t)) {
 		t->stalled_told = true;
 		t->handler->on_stalled(t);
@@ -188,11 +200,22 @@ static void transport_chores(struct ws_deferred *work)
 		t->ended_told = true;
 		t->handler->on_ended(t);
 	}
-	if (t->fd >= 0 && t->read_again && !t->paused) {
+	if (t->fd >= 0 && readable_due(t)) {
 		t->read_again = false;
 		t->handler->on_readable(t);
 	}
 	ws_transport_settle(t);
+}
+
+static void transport_chores(struct ws_deferred *work)
+{
+	void *outer = (char *)work - offsetof(struct ws_transport, flush);
+	struct ws_transport *t = outer;
+	ws_transport_send(t);
+	transport_send_fin(t);
+	transport_watch(t);
+	if (call_due(t))
+		transport_call(t);
 }
 
 /*
@@ -242,7 +265,7 @@ int ws_transport_init(struct ws_transport *t, struct ws_loop *loop, int fd,
 {
 	*t = (struct ws_transport){.loop = loop, .fd = fd, .handler = handler, .flush.run = transport_chores};
 	t->read_at = t->progress_at = ws_loop_now(loop);
-	event_assign(&t->event, ws_loop_base(loop), fd, transport_mask(t), transport_ready, t);
+	transport_assign(t, transport_mask(t));
 	if (event_add(&t->event, NULL) == 0)
 		return 0;
 	int error = errno;

@@ -39,6 +39,7 @@ struct ws_transport {
 	uint32_t farewell;            /* bytes of TLS's close_notify: the last of out */
 	int fd;                       /* -1: closed */
 	int error;                    /* errno of the failure that ended reading or writing; 0: none */
+	uint8_t watched;              /* EV_READ and so on: what libevent looks for */
 	bool paused : 1;              /* by ws_transport_pause */
 	bool eof : 1;                 /* FIN, or TLS's close_notify, has been read */
 	bool truncated : 1;           /* FIN came, but no close_notify before it */
