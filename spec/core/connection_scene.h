@@ -220,11 +220,9 @@ static inline size_t scene_frame(uint8_t *out, unsigned first, const void *paylo
 	size_t size = 0;
 
 	out[size++] = (uint8_t)first;
-	out[size++] = (uint8_t)(0x80 | (len < 126 ? len : 126));
-	if (len >= 126) {
-		out[size++] = (uint8_t)(len >> 8);
-		out[size++] = (uint8_t)len;
-	}
+	out[size++] = (uint8_t)(0x80 | (len < 126 ? len : len < 65536 ? 126 : 127));
+	for (int bytes = len < 126 ? 0 : len < 65536 ? 2 : 8; bytes > 0; bytes--)
+		out[size++] = (uint8_t)(len >> (8 * (bytes - 1)));
 	memcpy(out + size, key, 4);
 	size += 4;
 	for (size_t i = 0; i < len; i++)

@@ -294,9 +294,30 @@ static inline size_t feeder_take(struct feeder *f, enum ws_session_mode mode, ui
 	return len;
 }
 
+/* Puts bytes into the message's room, as if received there, but no more than are taken there; returns how many. */
+static inline size_t feed_room(struct feeder *f, enum ws_session_mode mode, const uint8_t *bytes, size_t len)
+{
+	uint8_t *room;
+	size_t size = f->kept_len > 0 || f->over || mode == WS_SESSION_HOLD ? 0 : ws_session_room(&f->session, &room);
+
+	if (size == 0 || len == 0)
+		return 0;
+	if (size > ws_frame_rest(f->session.reader))
+		f->wrong = "a room for more than the frame has";
+	if (size > len)
+		size = len;
+	memcpy(room, bytes, size);
+	if (feeder_take(f, mode, room, size) > 0 && !f->over)
+		f->wrong = "what came into the room was not taken";
+	return size;
+}
+
 /* The next bytes of the stream. They and what was held back lie in memory of just their size. */
 static inline void feed(struct feeder *f, enum ws_session_mode mode, const uint8_t *bytes, size_t len)
 {
+	const size_t in_room = feed_room(f, mode, bytes, len);
+	bytes = in_room > 0 ? bytes + in_room : bytes;
+	len -= in_room;
 	const size_t all = f->kept_len + len;
 	uint8_t *input = malloc(all > 0 ? all : 1);
 

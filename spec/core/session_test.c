@@ -707,7 +707,7 @@ static void take_all(struct ws_session *s, uint8_t *data, size_t len, struct ws_
 	CHECK(len == 0);
 }
 
-/* Memory grows with what has come: at most to twice of it, however much was announced. */
+/* Memory grows with what has come: at most to twice of it and 4 KiB, however much was announced. */
 static void test_growth(void)
 {
 	static uint8_t piece[1000];
@@ -727,6 +727,77 @@ static void test_growth(void)
 		CHECK(memory.bytes <= 4096 + 4 * sum + 1000); /* all that was asked for, in sum: 1 + 1/2 + 1/4... of twice */
 	}
 	CHECK(memory.calls < 12);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+}
+
+/* Whether the session has so much room, and takes what is received there as the stream's next bytes. */
+static bool receive_in_place(struct ws_session *s, const uint8_t *bytes, size_t len, size_t expected,
+                             struct ws_session_event *ev, int result)
+{
+	uint8_t *room;
+
+	if (ws_session_room(s, &room) != expected)
+		return false;
+	memcpy(room, bytes, len);
+	return ws_session_next(s, WS_SESSION_DELIVER, &room, &len, ev) == result && len == 0;
+}
+
+/* The rest of a frame is received where it stays: in room that was there, without a copy, and not past the frame. */
+static void test_received_in_place(void)
+{
+	uint8_t first[ROOM], other[ROOM], *room;
+	struct ws_session s;
+	struct ws_session_event ev;
+
+	ws_session_init(&s, &pool, WS_SERVER, ROOM);
+	CHECK(ws_session_room(&s, &room) == 0); /* no message */
+	stream_len = 0;
+	text_frame(WS_TEXT, "0123456789");
+	memcpy(first, stream, sizeof first);
+	take_all(&s, first, 6, &ev, WS_AGAIN); /* the head */
+	CHECK(ws_session_room(&s, &room) == 0);
+	take_all(&s, first + 6, 4, &ev, WS_AGAIN);
+	memory_reset(0, 0);
+	CHECK(receive_in_place(&s, stream + 10, 2, 6, &ev, WS_AGAIN));
+	CHECK(receive_in_place(&s, stream + 12, 4, 4, &ev, WS_AGAIN));
+	CHECK(ws_session_room(&s, &room) == 0); /* between frames */
+	stream_len = 0;
+	text_frame(FIN | WS_PING, "between");
+	memcpy(other, stream, stream_len);
+	take_all(&s, other, 8, &ev, WS_AGAIN);
+	CHECK(ws_session_room(&s, &room) == 0); /* a control frame's payload is nothing of the message's */
+	take_all(&s, other + 8, stream_len - 8, &ev, 0);
+	stream_len = 0;
+	text_frame(FIN | WS_CONTINUATION, "abcdefghij");
+	memcpy(other, stream, stream_len);
+	take_all(&s, other, 6 + 1, &ev, WS_AGAIN);
+	CHECK(ws_session_room(&s, &room) == 9);
+	CHECK(receive_in_place(&s, stream + 7, 9, 9, &ev, 0));
+	CHECK(ev.data + 11 == room); /* it is where it came */
+	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == 20 && !memcmp(ev.data, "0123456789abcdefghij", 20));
+	CHECK(memory.calls == 0);
+	ws_session_done(&s);
+	CHECK(ws_session_room(&s, &room) == 0);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+}
+
+/* A message that is told of in parts is not put together. */
+static void test_no_room_for_parts(void)
+{
+	uint8_t copy[ROOM], *room;
+	struct ws_session s;
+	struct ws_session_event ev;
+
+	ws_session_init(&s, &pool, WS_SERVER, ROOM);
+	stream_len = 0;
+	text_frame(FIN | WS_TEXT, "0123456789");
+	memcpy(copy, stream, stream_len);
+	take_all(&s, copy, 8, &ev, WS_AGAIN);
+	CHECK(ws_session_room(&s, &room) == 8);
+	ws_session_stream(&s, ROOM);
+	CHECK(ws_session_room(&s, &room) == 0);
 	ws_session_clear(&s);
 	ws_session_pool_clear(&pool);
 }
@@ -872,6 +943,8 @@ UNIT_MAIN(
 	{ "one wrong bit leads to the same, wherever the stream is cut", test_wrong_bits },
 	{ "every close code", test_close_codes },
 	{ "memory grows with what has come, not with what was announced", test_growth },
+	{ "the rest of a frame is received where it stays", test_received_in_place },
+	{ "a message that is told of in parts has no room", test_no_room_for_parts },
 	{ "a message lives until it was dealt with; then its memory is the next one's", test_reuse },
 	{ "a large message's memory is given back", test_large_given_back },
 	{ "a client takes what is not masked, and nothing else", test_client },

@@ -479,6 +479,75 @@ static void keep_without_pause(void)
 	}
 }
 
+enum { ROOM = 60 };
+
+static uint8_t room[ROOM];
+static bool in_room; /* what was last read */
+
+static void read_into_room(struct end *e)
+{
+	uint8_t *data = NULL;
+	e->last = ws_transport_read_into(&e->t, room, ROOM, &data);
+	in_room = data == room;
+	if (e->last > 0)
+		end_check(e, data, e->last);
+}
+
+/* What the kernel has goes to the room, and no more of it than that holds; what was kept stays where it is. */
+static void read_into(void)
+{
+	struct end e;
+	int raw = end_new(&e);
+	uint64_t at = 0;
+	e.lazy = true;
+	e.hook = read_into_room;
+	raw_write(raw, &at, 100);
+	turn_until(&e.readables, 1);
+	CHECK(e.last == ROOM && in_room && e.received == ROOM);
+	turn_until(&e.readables, 2);
+	CHECK(e.last == 40 && in_room);
+	raw_write(raw, &at, 30);
+	e.hook = read_ten;
+	turn_until(&e.readables, 3);
+	e.hook = read_into_room;
+	ws_transport_resume(&e.t);
+	turn_until(&e.readables, 4);
+	CHECK(e.last == 20 && !in_room);
+	raw_write(raw, &at, 20);
+	turn_until(&e.readables, 5);
+	CHECK(e.last == 20);
+	raw_write(raw, &at, 100); /* more than it is cautious with */
+	turn_until(&e.readables, 6);
+	CHECK(e.last == ROOM && in_room && e.received + 40 == at && !e.wrong);
+	turn_until(&e.readables, 7);
+	uint8_t *data;
+	CHECK(ws_transport_read_into(&e.t, room, ROOM, &data) == WS_AGAIN);
+	ws_transport_close(&e.t);
+	CHECK(ws_transport_read_into(&e.t, room, ROOM, &data) == WS_AGAIN);
+	close(raw);
+}
+
+static void ends_read_into(void)
+{
+	for (int broken = 0; broken < 2; broken++) {
+		struct end e;
+		int raw = end_new(&e);
+		e.lazy = true;
+		e.hook = read_into_room;
+		if (broken)
+			reset(raw);
+		else
+			shutdown(raw, SHUT_WR);
+		turn_until(&e.readables, 1);
+		CHECK(e.last == (broken ? WS_ERROR_SYSTEM : 0) && e.t.eof == !broken && e.t.read_failed == broken);
+		read_into_room(&e);
+		CHECK(e.last == (broken ? WS_ERROR_SYSTEM : 0)); /* again */
+		ws_transport_close(&e.t);
+		if (!broken)
+			close(raw);
+	}
+}
+
 static void cautious_reads(void)
 {
 	struct end e;
@@ -942,6 +1011,8 @@ TEST(stall_while_paused)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
 TEST(keep_without_pause)
+TEST(read_into)
+TEST(ends_read_into)
 TEST(cautious_reads)
 TEST(pause_within_a_turn)
 TEST(fin_while_paused)
@@ -968,6 +1039,8 @@ UNIT_MAIN({"echo", test_echo},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},
           {"keep without pause: what was missing is added", test_keep_without_pause},
+          {"bytes go to a room that they are given", test_read_into},
+          {"an end, where there is a room to read into", test_ends_read_into},
           {"after keeping, smaller reads", test_cautious_reads},
           {"pause and resume within a turn", test_pause_within_a_turn},
           {"FIN while paused", test_fin_while_paused},

@@ -8,6 +8,8 @@
 #include "error.h"
 #include "protocol/code.h"
 
+enum { ROOM_LEAST = 16 * 1024 }; /* less is copied in less time than a system call takes */
+
 /* ---- what the peer's frames lead to */
 
 void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *reason, size_t len)
@@ -209,6 +211,15 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 		ws_ending_out_of_memory(c);
 }
 
+/* In the middle of a frame: what is long enough for a recv of its own comes straight to its place in the message. */
+static long read_rest(struct ws_connection *c, uint8_t **data)
+{
+	uint8_t *room;
+	size_t size = ws_session_room(&c->session, &room);
+	return size >= ROOM_LEAST ? ws_transport_read_into(&c->transport, room, size, data)
+	                          : ws_transport_read(&c->transport, data);
+}
+
 bool ws_pump_pass_held(struct ws_connection *c)
 {
 	bool pass = ws_connection_state(c) == WS_CLOSING && !c->session.closing.messages_stopped && c->held && !c->overdue;
@@ -269,7 +280,7 @@ void ws_pump(struct ws_connection *c)
 	c->pumping = true;
 	if (ws_pump_reading(c)) {
 		uint8_t *data;
-		long n = ws_transport_read(&c->transport, &data);
+		long n = c->session.reader ? read_rest(c, &data) : ws_transport_read(&c->transport, &data);
 		if (n > 0)
 			take_input(c, data, (size_t)n);
 		else if (n == 0)

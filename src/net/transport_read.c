@@ -159,6 +159,14 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data)
 	return transport_receive(t, data, t->cautious ? CAUTIOUS_READ : WS_LOOP_RECEIVE_SIZE);
 }
 
+long ws_transport_read_into(struct ws_transport *t, uint8_t *room, size_t size, uint8_t **data)
+{
+	if (t->fd < 0 || t->tls != NULL || t->kept != NULL || t->read_failed || t->eof)
+		return ws_transport_read(t, data);
+	*data = room;
+	return transport_recv(t, room, size);
+}
+
 int ws_transport_keep(struct ws_transport *t, uint8_t *rest, size_t len)
 {
 	struct ws_chunk *kept = t->kept;

@@ -277,6 +277,11 @@ uint8_t ws_frame_opcode(const struct ws_frame_reader *reader)
 	return reader->decoded ? reader->frame.opcode : reader->head[0] & 0x0f;
 }
 
+uint64_t ws_frame_rest(const struct ws_frame_reader *r)
+{
+	return r->stage == STAGE_PAYLOAD && r->opcode < WS_CLOSE ? r->frame.length - r->frame.received : 0;
+}
+
 void ws_frame_drop(struct ws_frame_reader **reader)
 {
 	if (*reader)

@@ -73,6 +73,9 @@ int ws_frame_read(struct ws_frame_pool *pool, struct ws_frame_reader **reader, e
 /* The opcode of the frame under way, of which perhaps only the first byte has come. */
 uint8_t ws_frame_opcode(const struct ws_frame_reader *reader);
 
+/* How much of a data frame's payload is still to come; 0 where its head is. */
+uint64_t ws_frame_rest(const struct ws_frame_reader *reader);
+
 /* Frees a reader in mid-frame or after an error: wslay would take the next bytes for a new frame. NULL is allowed. */
 void ws_frame_drop(struct ws_frame_reader **reader);
 

@@ -10,8 +10,9 @@
 #include "protocol/mask.h"
 
 enum {
-	ASSEMBLY_START = 4096,
+	ASSEMBLY_MORE = 4096,         /* beyond twice what has come, of which a frame's head may have been a part */
 	ASSEMBLY_SPARE = 1024 * 1024, /* a larger one is freed after its message rather than kept for the next */
+	SCRATCH_LEAST = 4096,
 	PART_INPUT = 512,             /* compressed bytes that are looked at together: they become 516 KiB at most */
 	PART_ENOUGH = 64 * 1024       /* a part that has grown so long is told of before more of it is inflated */
 };
@@ -49,7 +50,7 @@ static int assembly_reserve(struct ws_session *s, size_t len, uint64_t most)
 	struct ws_assembly *a = s->assembly;
 	size_t used = a ? a->len : 0, capacity = a ? a->capacity : 0;
 	if (capacity - used < len) {
-		size_t wanted = capacity * 2 > ASSEMBLY_START ? capacity * 2 : ASSEMBLY_START;
+		size_t wanted = (used + len) * 2 + ASSEMBLY_MORE;
 		if (wanted > most)
 			wanted = (size_t)most;
 		if (wanted < used + len)
@@ -69,7 +70,9 @@ static int assembly_append(struct ws_session *s, const uint8_t *data, size_t len
 	int e = assembly_reserve(s, len, most);
 	if (e)
 		return e;
-	memcpy(s->assembly->data + s->assembly->len, data, len);
+	uint8_t *end = s->assembly->data + s->assembly->len;
+	if (data != end) /* else it was received there */
+		memcpy(end, data, len);
 	s->assembly->len += len;
 	return 0;
 }
@@ -78,7 +81,7 @@ const uint8_t *ws_session_pool_mask(struct ws_session_pool *pool, const void *da
 {
 	if (len > pool->scratch_size || pool->scratch_size > ASSEMBLY_SPARE) {
 		free(pool->scratch);
-		pool->scratch_size = len > ASSEMBLY_START ? len : ASSEMBLY_START;
+		pool->scratch_size = len > SCRATCH_LEAST ? len : SCRATCH_LEAST;
 		pool->scratch = malloc(pool->scratch_size);
 		if (!pool->scratch) {
 			pool->scratch_size = 0;
@@ -409,6 +412,17 @@ void ws_session_done(struct ws_session *s)
 {
 	if (s->delivered)
 		assembly_release(s);
+}
+
+size_t ws_session_room(const struct ws_session *s, uint8_t **room)
+{
+	struct ws_assembly *a = s->assembly;
+	if (!a || !s->reader || s->compressed || s->in_parts)
+		return 0;
+	uint64_t rest = ws_frame_rest(s->reader);
+	size_t left = a->capacity - a->len;
+	*room = a->data + a->len;
+	return left < rest ? left : (size_t)rest;
 }
 
 int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **data, size_t *len,

@@ -94,6 +94,12 @@ int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **d
                     struct ws_session_event *event);
 
 /*
+ * Where the input's next bytes may be received, so that they need not be copied there: the room for the message that is
+ * being put together, up to the end of the frame. Returns its size; 0: nowhere.
+ */
+size_t ws_session_room(const struct ws_session *s, uint8_t **room);
+
+/*
  * The message under way, else the next one, is told of in parts, as they come, and may have so many bytes (UINT64_MAX:
  * any number) in place of max_message. No more than 1 MiB of it is ever held.
  */
