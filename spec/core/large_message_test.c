@@ -79,6 +79,88 @@ static void end(const char *log)
 	scene_free(&scene);
 }
 
+/* ---- a kernel that has more than any buffer holds */
+
+static struct {
+	bool plays;       /* in the place of the scene's socket */
+	size_t at, least; /* in the wire, which comes again and again; what every recv is short of */
+	int calls;
+	size_t sizes[4];  /* asked for by the first of them */
+} kernel;
+
+ssize_t recv(int fd, void *buffer, size_t size, int flags)
+{
+	if (!kernel.plays || fd == scene.peer)
+		return recvfrom(fd, buffer, size, flags, NULL, NULL);
+	if (kernel.calls < 4)
+		kernel.sizes[kernel.calls] = size;
+	kernel.calls++;
+	size -= kernel.least;
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)buffer)[i] = wire[kernel.at++ % wire_len];
+	return (ssize_t)size;
+}
+
+static void play_kernel(size_t least)
+{
+	memset(&kernel, 0, sizeof kernel);
+	kernel.least = least;
+	kernel.plays = true;
+	scene_bytes(&scene, "", 1); /* so that it is readable */
+	(void)ws_loop_turn(scene.loop, 0);
+	kernel.plays = false;
+}
+
+/* The rest of a message follows at once, so that it is whole before another connection's turn; no more than that. */
+static void test_two_reads(void)
+{
+	open_scene();
+	frame(FIN | WS_BINARY, 0, LARGE);
+	play_kernel(0);
+	CHECK(kernel.calls == 2);
+	CHECK(kernel.sizes[0] == WS_LOOP_RECEIVE_SIZE && kernel.sizes[1] == wire_len - WS_LOOP_RECEIVE_SIZE);
+	end("message(1048576) ");
+}
+
+static void test_one_read(void)
+{
+	static const struct {
+		size_t len, least;
+	} rows[] = {
+		{ 12000, 0 }, /* messages fill the buffer, and it ends inside the last one */
+		{ LARGE, 1 }, /* there was no more */
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		open_scene();
+		frame(FIN | WS_BINARY, 0, rows[i].len);
+		play_kernel(rows[i].least);
+		unit_row("%zu bytes", rows[i].len);
+		CHECK(kernel.calls == 1);
+		end(rows[i].len < LARGE ? "message(12000) message(12000) " : "finished ");
+	}
+}
+
+static void pause_reading(struct scene *s, const char *name)
+{
+	if (strcmp(name, "message") == 0)
+		ws_connection_pause(s->c);
+}
+
+/* Paused by the first of the messages that came with the beginning of a large one. */
+static void test_no_second_read(void)
+{
+	open_scene();
+	scene.hook = pause_reading;
+	frame(FIN | WS_BINARY, 0, 5);
+	frame(FIN | WS_BINARY, 0, LARGE);
+	play_kernel(0);
+	CHECK(kernel.calls == 1);
+	ws_connection_resume(scene.c);
+	scene_turns(&scene);
+	end("message(5) finished close(1006 ");
+}
+
 /* ---- where it is received */
 
 static void test_in_place(void)
@@ -285,6 +367,9 @@ static void test_busy(void)
 }
 
 UNIT_MAIN(
+	{ "a large message is read to its end while it is in the cache", test_two_reads },
+	{ "but the others' turn comes after one read", test_one_read },
+	{ "and nothing is read that may not be taken", test_no_second_read },
 	{ "the rest of a frame is received in its place, and is life", test_in_place },
 	{ "there is room for as much again as has come, whatever was announced", test_announced },
 	{ "large messages are told of whole, however they are cut", test_cuts },

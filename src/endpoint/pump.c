@@ -198,7 +198,7 @@ static bool take_head(struct ws_connection *c, uint8_t **data, size_t *len)
 	return false;
 }
 
-static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
+static inline void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 {
 	bool wait = false;
 	ws_heartbeat_alive(&c->heartbeat);
@@ -209,15 +209,6 @@ static void take_input(struct ws_connection *c, uint8_t *data, size_t len)
 	bool drain = c->refused || c->session.closing.messages_stopped || ws_connection_state(c) == WS_CLOSED;
 	if (len > 0 && !drain && ws_transport_keep(&c->transport, data, len) != 0)
 		ws_ending_out_of_memory(c);
-}
-
-/* In the middle of a frame: what is long enough for a recv of its own comes straight to its place in the message. */
-static long read_rest(struct ws_connection *c, uint8_t **data)
-{
-	uint8_t *room;
-	size_t size = ws_session_room(&c->session, &room);
-	return size >= ROOM_LEAST ? ws_transport_read_into(&c->transport, room, size, data)
-	                          : ws_transport_read(&c->transport, data);
 }
 
 bool ws_pump_pass_held(struct ws_connection *c)
@@ -274,20 +265,35 @@ void ws_pump_held_end(struct ws_connection *c)
 	take_end(c);
 }
 
+/* In the middle of a frame: the place of its rest in the message, if that is enough for a recv of its own; 0: it isn't. */
+static inline size_t rest_room(const struct ws_connection *c, uint8_t **room)
+{
+	size_t size = c->session.reader ? ws_session_room(&c->session, room) : 0;
+	return size >= ROOM_LEAST ? size : 0;
+}
+
+/* Takes in one recv. Returns as ws_transport_read. */
+static inline long take_some(struct ws_connection *c)
+{
+	uint8_t *data, *room;
+	size_t size = rest_room(c, &room);
+	long n = size ? ws_transport_read_into(&c->transport, room, size, &data) : ws_transport_read(&c->transport, &data);
+	if (n > 0)
+		take_input(c, data, (size_t)n);
+	else if (n == 0)
+		take_end(c);
+	else if (n == WS_ERROR_SYSTEM)
+		ws_pump_error(c);
+	return n;
+}
+
 void ws_pump(struct ws_connection *c)
 {
+	uint8_t *room;
 	ws_connection_hold(c);
 	c->pumping = true;
-	if (ws_pump_reading(c)) {
-		uint8_t *data;
-		long n = c->session.reader ? read_rest(c, &data) : ws_transport_read(&c->transport, &data);
-		if (n > 0)
-			take_input(c, data, (size_t)n);
-		else if (n == 0)
-			take_end(c);
-		else if (n == WS_ERROR_SYSTEM)
-			ws_pump_error(c);
-	}
+	if (ws_pump_reading(c) && take_some(c) == WS_LOOP_RECEIVE_SIZE && rest_room(c, &room) && ws_pump_reading(c))
+		take_some(c);
 	c->pumping = false;
 	ws_connection_settle(c);
 	ws_connection_release(c);
