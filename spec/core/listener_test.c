@@ -120,6 +120,13 @@ static bool peer_is(const struct host *host, const char *start)
 	return strncmp(host->peer, start, len) == 0 && strtol(host->peer + len, NULL, 10) > 0;
 }
 
+static bool is_nodelay(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof on;
+	return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len) == 0 && on != 0;
+}
+
 static void tcp_ip4(void)
 {
 	static const char *const names[] = {"127.0.0.1", "localhost"};
@@ -135,10 +142,7 @@ static void tcp_ip4(void)
 		int client = connect_ip4(port);
 		CHECK(client >= 0);
 		host_start(&host);
-		CHECK(host_await(&host, 1) && peer_is(&host, "127.0.0.1:"));
-		int nodelay = 0;
-		socklen_t len = sizeof nodelay;
-		CHECK(getsockopt(host.fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &len) == 0 && nodelay != 0);
+		CHECK(host_await(&host, 1) && peer_is(&host, "127.0.0.1:") && is_nodelay(host.fd));
 		CHECK((fcntl(host.fd, F_GETFL) & O_NONBLOCK) != 0 && (fcntl(host.fd, F_GETFD) & FD_CLOEXEC) != 0);
 		close(client);
 		host_stop(&host);
@@ -306,11 +310,13 @@ static void inherited(void)
 	errno = 0;
 	CHECK(ws_listener_inherit(&host.listener, loop, fd, &defaults) == WS_ERROR_SYSTEM && errno == EINVAL);
 	CHECK(listen(fd, 4) == 0);
+	socklen_t len = sizeof a;
+	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+	int client = connect_ip4(ntohs(a.sin_port)); /* as where it is the first one for which systemd starts us */
 	CHECK(ws_listener_inherit(&host.listener, loop, fd, &defaults) == 0);
 	CHECK((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 	host_start(&host);
-	int client = connect_ip4(ws_listener_port(host.listener));
-	CHECK(client >= 0 && host_await(&host, 1) && peer_is(&host, "127.0.0.1:"));
+	CHECK(client >= 0 && host_await(&host, 1) && peer_is(&host, "127.0.0.1:") && is_nodelay(host.fd));
 	close(client);
 	host_stop(&host);
 	CHECK(fcntl(fd, F_GETFD) < 0);

@@ -57,16 +57,30 @@ static void listener_rested(struct ws_timer *timer)
 	listener_watch((struct ws_listener *)(void *)((char *)timer - offsetof(struct ws_listener, rest)));
 }
 
+/*
+ * Of a socket that will listen: its connections inherit it (Linux, the BSDs, macOS), which saves each a system call. Those
+ * that wait at a socket that was inherited may have come before.
+ */
+static void socket_tune(int fd, sa_family_t family, const struct ws_listener_options *options)
+{
+	int on = 1, timeout = options->tcp_user_timeout;
+	if (family == AF_UNIX)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+#ifdef TCP_USER_TIMEOUT
+	if (timeout > 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+#else
+	(void)timeout;
+#endif
+}
+
 static void listener_hand_over(struct ws_listener *listener, int fd, union ws_address *peer, socklen_t len)
 {
 	char text[WS_ADDRESS_SIZE];
+	if (listener->inherited)
+		socket_tune(fd, listener->family, &listener->options);
 	if (listener->family != AF_UNIX) {
-		int on = 1, timeout = listener->options.tcp_user_timeout;
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-#ifdef TCP_USER_TIMEOUT
-		if (timeout > 0)
-			setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
-#endif
 		ws_address_text(peer, len, text);
 	} else {
 		strcpy(text, "unix:"); /* a client has no path worth showing */
@@ -152,6 +166,7 @@ static int socket_listen(const struct sockaddr *address, socklen_t len,
 		return -1;
 	if (address->sa_family != AF_UNIX)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	socket_tune(fd, address->sa_family, options);
 	if (address->sa_family == AF_INET6 &&
 	    IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr))
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
