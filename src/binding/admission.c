@@ -101,24 +101,22 @@ static void run_open(struct ws_box *box)
 }
 
 /* Answers with the 101. False: the connection has gone meanwhile, or there is no memory. */
-static bool open_connection(struct ws_box *box)
+static bool open_connection(struct ws_box *box, const struct ws_head *head)
 {
 	const struct ws_names *offered = &route_of(box)->subprotocols;
-	struct ws_head head;
-	ws_request_head(box, &head);
-	struct ws_slice subprotocol = ws_handshake_subprotocol(&head, offered->list, offered->count);
-	ws_box_set_subprotocol(box, subprotocol);
+	struct ws_slice subprotocol = ws_handshake_subprotocol(head, offered->list, offered->count);
+	ws_box_set_subprotocol(box, head, subprotocol);
 	const struct ws_compression_options *compression = &box->connection->endpoint->options.compression;
-	struct ws_deflate_parameters agreed = ws_extension_choose(&head, &compression->parameters);
-	if (ws_connection_accept(box->connection, ws_handshake_key_of(&head), subprotocol, &agreed) != 0)
+	struct ws_deflate_parameters agreed = ws_extension_choose(head, &compression->parameters);
+	if (ws_connection_accept(box->connection, ws_handshake_key_of(head), subprotocol, &agreed) != 0)
 		return false;
 	ws_box_opened(box);
 	return true;
 }
 
-static void admit(struct ws_box *box)
+static void admit(struct ws_box *box, const struct ws_head *head)
 {
-	if (!open_connection(box)) {
+	if (!open_connection(box, head)) {
 		ws_box_release(box);
 		return;
 	}
@@ -126,9 +124,9 @@ static void admit(struct ws_box *box)
 }
 
 /* A browser never shows a page the status of a refusal, but it does show it a close code. */
-static void admit_to_close(struct ws_box *box, unsigned code, const char *reason, size_t len)
+static void admit_to_close(struct ws_box *box, const struct ws_head *head, unsigned code, const char *reason, size_t len)
 {
-	if (!open_connection(box)) {
+	if (!open_connection(box, head)) {
 		ws_box_release(box);
 		return;
 	}
@@ -168,12 +166,17 @@ static void answer(struct ws_box *box, lua_State *L)
 	ws_box_release(box);
 }
 
-/* admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. */
+/*
+ * admit returns true, or status, body, headers (lines), or nil, code, reason; the Lua side has checked them. It may have
+ * waited: what the request was parsed from first is gone.
+ */
 static void admit_finished(struct ws_task *task, bool ok)
 {
 	struct ws_box *box = task->call.owner;
 	lua_State *L = task->L;
 	size_t len = 0;
+	struct ws_head head;
+	ws_request_head(box, &head);
 	const char *full = ws_server_full(box->connection); /* the last one may have gone while authorize waited */
 	if (!ok) {
 		refuse(box, 500, "", ws_slice_of("the server failed to judge the request"));
@@ -182,10 +185,10 @@ static void admit_finished(struct ws_task *task, bool ok)
 	} else if (full) {
 		refuse(box, 503, "", ws_slice_of(full));
 	} else if (lua_isboolean(L, -3)) {
-		admit(box);
+		admit(box, &head);
 	} else {
 		const char *reason = lua_tolstring(L, -1, &len);
-		admit_to_close(box, (unsigned)lua_tointeger(L, -2), reason, len);
+		admit_to_close(box, &head, (unsigned)lua_tointeger(L, -2), reason, len);
 	}
 }
 
@@ -209,12 +212,12 @@ static const char *refusal_of(const struct ws_route *route, const struct ws_head
 	return NULL;
 }
 
-static void consider(struct ws_box *box)
+static void consider(struct ws_box *box, const struct ws_head *head)
 {
 	if (route_of(box)->admit != LUA_NOREF)
 		judge(box);
 	else
-		admit(box);
+		admit(box, head);
 }
 
 /* ---- routed */
@@ -268,7 +271,7 @@ static void enter_route(struct ws_box *box, const struct ws_head *head, struct w
 	}
 	ws_connection_move(box->connection, &route->endpoint);
 	ws_box_set_handlers(box, &route->handlers);
-	consider(box);
+	consider(box, head);
 }
 
 /* match returns the number of a route, or a function(request) that answers, or status, body, headers (lines). */
@@ -309,5 +312,5 @@ void ws_admission_on_request(struct ws_connection *c, const struct ws_head *head
 	else if (routed)
 		route(box, head);
 	else
-		consider(box);
+		consider(box, head);
 }

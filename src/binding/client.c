@@ -133,7 +133,7 @@ static void set_subprotocol(struct ws_client *client, struct ws_slice subprotoco
 	for (size_t i = 0; i < options->subprotocol_count; i++)
 		if (subprotocol.len == strlen(options->subprotocols[i]) &&
 		    !memcmp(subprotocol.data, options->subprotocols[i], subprotocol.len))
-			ws_box_set_subprotocol(ws, ws_handshake_subprotocol(&head, &options->subprotocols[i], 1));
+			ws_box_set_subprotocol(ws, &head, ws_handshake_subprotocol(&head, &options->subprotocols[i], 1));
 }
 
 static bool on_verified(struct ws_client *client, struct ws_slice subprotocol)

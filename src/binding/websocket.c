@@ -52,10 +52,10 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_
 	return box;
 }
 
-void ws_box_set_subprotocol(struct ws_box *box, struct ws_slice subprotocol)
+void ws_box_set_subprotocol(struct ws_box *box, const struct ws_head *head, struct ws_slice subprotocol)
 {
 	if (subprotocol.len)
-		box->subprotocol_at = (uint32_t)(subprotocol.data - box->bytes);
+		box->subprotocol_at = (uint32_t)(subprotocol.data - head->method.data); /* a request begins with its method */
 	box->subprotocol_len = (uint16_t)subprotocol.len;
 }
 

@@ -94,8 +94,8 @@ void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers)
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);
 
-/* Remembers the subprotocol that was agreed on: a slice of its bytes, or len 0. */
-void ws_box_set_subprotocol(struct ws_box *box, struct ws_slice subprotocol);
+/* Remembers the subprotocol that was agreed on: a slice of the bytes that head, its request, was parsed from, or len 0. */
+void ws_box_set_subprotocol(struct ws_box *box, const struct ws_head *head, struct ws_slice subprotocol);
 
 /* Its connection has opened. */
 void ws_box_opened(struct ws_box *box);
