@@ -123,7 +123,7 @@ static void answer(const char *data, size_t len)
 static void accept_key(void)
 {
 	char bytes[256], accept[WS_HANDSHAKE_ACCEPT];
-	if (!scene.client || ws_handshake_accept((struct ws_slice){ scene.client->key, WS_HANDSHAKE_KEY }, accept) != 0)
+	if (!scene.client || ws_handshake_accept(&scene.pool.digest, (struct ws_slice){ scene.client->key, WS_HANDSHAKE_KEY }, accept) != 0)
 		return;
 	const int len = snprintf(bytes, sizeof bytes, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 		"Connection: Upgrade\r\nSec-WebSocket-Accept: %.*s\r\n\r\n", (int)sizeof accept, accept);

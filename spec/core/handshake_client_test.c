@@ -4,7 +4,8 @@
 #include "error.h"
 #include "unit.h"
 
-static const char key[] = "dGhlIHNhbXBsZSBub25jZQ=="; /* section 1.3 */
+/* section 1.3 */
+static const char key[] = "dGhlIHNhbXBsZSBub25jZQ==", right[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 static const char *const offered[] = { "v1.chat", "v2.chat" };
 
 #define SLICE(text) { text, sizeof text - 1 }
@@ -72,7 +73,7 @@ static const char *refusal(const char *version, const char *lines, size_t count,
 	int len = snprintf(answer, sizeof answer, "%s 101 Switching Protocols\r\n%s\r\n", version, lines);
 	if (ws_head_parse_response(&head, answer, (size_t)len, sizeof answer, &wrong) != len)
 		return wrong.why;
-	return ws_handshake_verify(&head, key, offered, count, subprotocol, &why) == 0 ? NULL : why;
+	return ws_handshake_verify(&head, right, offered, count, subprotocol, &why) == 0 ? NULL : why;
 }
 
 #define UPGRADE "Upgrade: websocket\r\n"

@@ -12,6 +12,7 @@
 
 static const char *const offered[] = { "chat", "superchat" };
 static struct ws_head head, answer;
+static struct ws_handshake_digest digest;
 
 /* A writer tells its size whatever the room, and writes only so much of it. */
 static long written(char **out, long (*write)(char *, size_t, const void *), const void *arguments)
@@ -41,14 +42,15 @@ static long write_refusal(char *out, size_t size, const void *arguments)
 }
 
 struct response_arguments {
-	struct ws_slice key, subprotocol;
+	char accept[WS_HANDSHAKE_ACCEPT];
+	struct ws_slice subprotocol;
 	const char *extra;
 };
 
 static long write_response(char *out, size_t size, const void *arguments)
 {
 	const struct response_arguments *a = arguments;
-	return ws_handshake_response(out, size, a->key, a->subprotocol, a->extra);
+	return ws_handshake_response(out, size, a->accept, a->subprotocol, a->extra);
 }
 
 struct request_arguments {
@@ -89,16 +91,16 @@ static void check_refusal(unsigned status, const char *extra, size_t length)
 /* The client that asked so takes our answer. */
 static void check_response(struct ws_slice key, struct ws_slice subprotocol, const char *extra)
 {
-	const struct response_arguments arguments = { key, subprotocol, extra };
+	struct response_arguments arguments = { "", subprotocol, extra };
 	struct ws_refusal refusal;
 	struct ws_slice chosen;
 	const char *why = "";
 	char *out;
+	FUZZ_CHECK(ws_handshake_accept(&digest, key, arguments.accept) == 0);
 	const long size = written(&out, write_response, &arguments);
-
 	if (size > 0 && !too_much(out, size)) {
 		FUZZ_CHECK(ws_head_parse_response(&answer, out, (size_t)size, SIZE_MAX, &refusal) == size);
-		FUZZ_CHECK(ws_handshake_verify(&answer, key.data, offered, 2, &chosen, &why) == 0);
+		FUZZ_CHECK(ws_handshake_verify(&answer, arguments.accept, offered, 2, &chosen, &why) == 0);
 		FUZZ_CHECK(chosen.len == subprotocol.len);
 	}
 	free(out);
@@ -137,7 +139,7 @@ static void check_verify(const char *data, size_t size)
 
 	if (ws_head_parse_response(&answer, data, size, 8192, &refusal) <= 0)
 		return;
-	const int result = ws_handshake_verify(&answer, "dGhlIHNhbXBsZSBub25jZQ==", offered, 2, &chosen, &why);
+	const int result = ws_handshake_verify(&answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", offered, 2, &chosen, &why);
 	FUZZ_CHECK(result == 0 || (result == WS_ERROR_PROTOCOL && why != NULL));
 }
 

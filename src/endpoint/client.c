@@ -157,9 +157,15 @@ static void take_101(struct ws_client *client, const struct ws_head *head, const
 	const struct ws_client_options *options = &client->options;
 	const struct ws_compression_options *compression = &client->endpoint.options.compression;
 	struct ws_deflate_parameters agreed;
+	const struct ws_slice key = { client->key, WS_HANDSHAKE_KEY };
 	struct ws_slice subprotocol;
+	char right[WS_HANDSHAKE_ACCEPT];
 	const char *why;
-	if (ws_handshake_verify(head, client->key, options->subprotocols, options->subprotocol_count, &subprotocol, &why) ||
+	if (ws_handshake_accept(&client->endpoint.pool->digest, key, right) != 0) {
+		fail(client, "out of memory");
+		return;
+	}
+	if (ws_handshake_verify(head, right, options->subprotocols, options->subprotocol_count, &subprotocol, &why) ||
 	    (why = ws_extension_wrong(head, &compression->parameters, &agreed))) {
 		if (keep_response(client, head, data, used))
 			fail(client, why);

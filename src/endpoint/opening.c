@@ -155,10 +155,12 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_slice subprotocol)
 {
 	static const char name[] = "Sec-WebSocket-Extensions: ";
-	char out[1024], text[WS_EXTENSION_SIZE], line[sizeof name + WS_EXTENSION_SIZE + 2] = "";
+	char accept[WS_HANDSHAKE_ACCEPT], out[1024], text[WS_EXTENSION_SIZE], line[sizeof name + WS_EXTENSION_SIZE + 2] = "";
+	if (ws_handshake_accept(&c->endpoint->pool->digest, key, accept) != 0)
+		return WS_ERROR_MEMORY;
 	if (ws_extension_text(text, &c->session.parameters) > 0)
 		snprintf(line, sizeof line, "%s%s\r\n", name, text);
-	long size = ws_handshake_response(out, sizeof out, key, subprotocol, line);
+	long size = ws_handshake_response(out, sizeof out, accept, subprotocol, line);
 	return size < 0 || size > (long)sizeof out ? WS_ERROR_MEMORY : write_bytes(c, out, size);
 }
 

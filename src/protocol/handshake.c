@@ -257,9 +257,27 @@ bool ws_handshake_same_origin(const struct ws_head *head)
 
 /* --- the answer ---------------------------------------------------------------------------------- */
 
-int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
+void ws_handshake_digest_clear(struct ws_handshake_digest *digest)
 {
-	unsigned char input[WS_HANDSHAKE_KEY + sizeof GUID - 1], digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX_free(digest->context);
+	digest->context = NULL;
+}
+
+/* Ready for input. */
+static bool digest_start(struct ws_handshake_digest *digest)
+{
+	if (digest->context != NULL)
+		return EVP_DigestInit_ex(digest->context, NULL, NULL) == 1;
+	digest->context = EVP_MD_CTX_new();
+	if (digest->context != NULL && EVP_DigestInit_ex(digest->context, EVP_sha1(), NULL) == 1)
+		return true;
+	ws_handshake_digest_clear(digest);
+	return false;
+}
+
+int ws_handshake_accept(struct ws_handshake_digest *digest, struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
+{
+	unsigned char input[WS_HANDSHAKE_KEY + sizeof GUID - 1], sum[EVP_MAX_MD_SIZE];
 	unsigned char encoded[WS_HANDSHAKE_ACCEPT + 1];
 	unsigned len = 0;
 
@@ -267,9 +285,10 @@ int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT])
 		return WS_ERROR_PROTOCOL;
 	memcpy(input, key.data, WS_HANDSHAKE_KEY);
 	memcpy(input + WS_HANDSHAKE_KEY, GUID, sizeof GUID - 1);
-	if (EVP_Digest(input, sizeof input, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
+	if (!digest_start(digest) || EVP_DigestUpdate(digest->context, input, sizeof input) != 1
+			|| EVP_DigestFinal_ex(digest->context, sum, &len) != 1 || len != 20)
 		return WS_ERROR_MEMORY;
-	(void)EVP_EncodeBlock(encoded, digest, (int)len);
+	(void)EVP_EncodeBlock(encoded, sum, (int)len);
 	memcpy(accept, encoded, WS_HANDSHAKE_ACCEPT);
 	return 0;
 }
@@ -282,7 +301,7 @@ void ws_handshake_key(const uint8_t nonce[16], char key[WS_HANDSHAKE_KEY])
 	memcpy(key, encoded, WS_HANDSHAKE_KEY);
 }
 
-long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct ws_slice subprotocol,
+long ws_handshake_response(char *out, size_t size, const char accept[WS_HANDSHAKE_ACCEPT], struct ws_slice subprotocol,
                            const char *extra)
 {
 	/* Both lengths would be wrong in a 101 (RFC 9110 section 8.6, RFC 9112 section 6.1). */
@@ -291,16 +310,12 @@ long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct w
 		"Transfer-Encoding", NULL
 	};
 	struct ws_head_writer w = { out, size, 0 };
-	char accept[WS_HANDSHAKE_ACCEPT];
-	const int result = ws_handshake_accept(key, accept);
 
-	if (result != 0)
-		return result;
 	if (!ws_head_lines_valid(extra, own) || (subprotocol.len > 0 && !ws_slice_is_token(subprotocol)))
 		return WS_ERROR_PROTOCOL;
 	ws_head_write(&w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 		"Sec-WebSocket-Accept: ");
-	ws_head_write_slice(&w, (struct ws_slice){ accept, sizeof accept });
+	ws_head_write_slice(&w, (struct ws_slice){ accept, WS_HANDSHAKE_ACCEPT });
 	if (subprotocol.len > 0) {
 		ws_head_write(&w, "\r\nSec-WebSocket-Protocol: ");
 		ws_head_write_slice(&w, subprotocol);

@@ -49,19 +49,28 @@ bool ws_handshake_subprotocols_valid(const struct ws_head *head);
 bool ws_handshake_same_origin(const struct ws_head *head);
 
 /*
+ * SHA-1, kept for the next handshake: OpenSSL takes longer to find and set it up than to compute it. All zero: empty.
+ */
+struct ws_handshake_digest {
+	struct evp_md_ctx_st *context;
+};
+
+void ws_handshake_digest_clear(struct ws_handshake_digest *digest);
+
+/*
  * The digest of section 4.2.2 point 5.4: base64(SHA-1(key GUID)), no NUL. 0, WS_ERROR_PROTOCOL where the
  * key has not WS_HANDSHAKE_KEY characters, or WS_ERROR_MEMORY (OpenSSL failed).
  */
-int ws_handshake_accept(struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT]);
+int ws_handshake_accept(struct ws_handshake_digest *digest, struct ws_slice key, char accept[WS_HANDSHAKE_ACCEPT]);
 
 /*
  * The 101 response. subprotocol.len 0: none. extra is further header lines, each with its CRLF
  * (Sec-WebSocket-Extensions, Set-Cookie), or "". Writes at most size bytes, returns how many it has (as
- * snprintf without the NUL: more than size means that it did not fit), WS_ERROR_MEMORY, or
+ * snprintf without the NUL: more than size means that it did not fit), or
  * WS_ERROR_PROTOCOL where extra is not whole header lines or has a field that the response itself sets, or
  * the subprotocol is no token.
  */
-long ws_handshake_response(char *out, size_t size, struct ws_slice key, struct ws_slice subprotocol,
+long ws_handshake_response(char *out, size_t size, const char accept[WS_HANDSHAKE_ACCEPT], struct ws_slice subprotocol,
                            const char *extra);
 
 /* Sec-WebSocket-Key of 16 unpredictable bytes, no NUL. */

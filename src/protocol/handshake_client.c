@@ -105,13 +105,9 @@ static const char *subprotocol_wrong(const struct ws_head *head, const char *con
 	return NULL;
 }
 
-int ws_handshake_verify(const struct ws_head *head, const char key[WS_HANDSHAKE_KEY], const char *const *offered,
+int ws_handshake_verify(const struct ws_head *head, const char right[WS_HANDSHAKE_ACCEPT], const char *const *offered,
                         size_t count, struct ws_slice *subprotocol, const char **why)
 {
-	char right[WS_HANDSHAKE_ACCEPT];
-	*why = "out of memory";
-	if (ws_handshake_accept((struct ws_slice){ key, WS_HANDSHAKE_KEY }, right) != 0)
-		return WS_ERROR_MEMORY;
 	*why = upgrade_wrong(head);
 	if (!*why)
 		*why = accept_wrong(head, right);

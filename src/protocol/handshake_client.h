@@ -22,10 +22,11 @@ long ws_handshake_request(char *out, size_t size, const struct ws_client_request
                           const char key[WS_HANDSHAKE_KEY]);
 
 /*
- * Checks a 101 against what was asked: Upgrade, Connection, one right Accept, a subprotocol that was offered if any (for
- * extensions: ws_extension_wrong). Returns 0 and the subprotocol (len 0: none), WS_ERROR_PROTOCOL with *why (static), or WS_ERROR_MEMORY.
+ * Checks a 101 against what was asked: Upgrade, Connection, one Accept, which must be the right one (ws_handshake_accept),
+ * a subprotocol that was offered if any (for extensions: ws_extension_wrong). Returns 0 and the subprotocol (len 0: none),
+ * or WS_ERROR_PROTOCOL with *why (static).
  */
-int ws_handshake_verify(const struct ws_head *head, const char key[WS_HANDSHAKE_KEY], const char *const *offered,
+int ws_handshake_verify(const struct ws_head *head, const char right[WS_HANDSHAKE_ACCEPT], const char *const *offered,
                         size_t count, struct ws_slice *subprotocol, const char **why);
 
 #pragma GCC visibility pop

@@ -97,6 +97,7 @@ void ws_session_pool_clear(struct ws_session_pool *pool)
 {
 	ws_frame_pool_clear(&pool->frames);
 	ws_deflate_pool_clear(&pool->deflate);
+	ws_handshake_digest_clear(&pool->digest);
 	free(pool->assembly);
 	free(pool->scratch);
 	*pool = (struct ws_session_pool){ .assembly = NULL };

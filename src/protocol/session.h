@@ -5,6 +5,7 @@
 #include "protocol/closing.h"
 #include "protocol/deflate.h"
 #include "protocol/frame.h"
+#include "protocol/handshake.h"
 #include "protocol/utf8.h"
 
 #pragma GCC visibility push(hidden)
@@ -21,6 +22,7 @@ struct ws_assembly;
 struct ws_session_pool {
 	struct ws_frame_pool frames;
 	struct ws_deflate_pool deflate;
+	struct ws_handshake_digest digest;
 	struct ws_assembly *assembly; /* one spare, reused */
 	uint8_t *scratch;             /* what a client sends is masked here */
 	size_t scratch_size;
