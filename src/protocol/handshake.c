@@ -34,15 +34,18 @@ static unsigned header_find(const struct ws_head *head, const char *name, struct
 	return ws_head_next(head, name, &from) == NULL ? 1 : 2;
 }
 
+static bool char_is_base64(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
 /* 16 bytes in base64: 22 characters, the last of which carries two bits and four zeros, and "==". */
 static bool key_valid(struct ws_slice key)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 	if (key.len != WS_HANDSHAKE_KEY || memcmp(key.data + WS_HANDSHAKE_KEY - 2, "==", 2) != 0)
 		return false;
 	for (size_t i = 0; i < WS_HANDSHAKE_KEY - 2; i++)
-		if (memchr(alphabet, key.data[i], sizeof alphabet - 1) == NULL)
+		if (!char_is_base64(key.data[i]))
 			return false;
 	return memchr("AQgw", key.data[WS_HANDSHAKE_KEY - 3], 4) != NULL;
 }

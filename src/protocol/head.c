@@ -23,21 +23,34 @@ static bool char_is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static bool char_is_alphanumeric(char c)
-{
-	return char_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+enum {
+	TOKEN = 1, /* tchar (RFC 9110 section 5.6.2) */
+	HOST = 2,  /* what a uri-host with its port is made of (RFC 3986 section 3.2.2) */
+	BOTH = TOKEN | HOST
+};
 
-/* tchar (RFC 9110 section 5.6.2) */
+static const uint8_t classes[UINT8_MAX + 1] = {
+	['!'] = BOTH, ['#'] = TOKEN, ['$'] = BOTH, ['%'] = BOTH, ['&'] = BOTH, ['\''] = BOTH, ['('] = HOST, [')'] = HOST,
+	['*'] = BOTH, ['+'] = BOTH, [','] = HOST, ['-'] = BOTH, ['.'] = BOTH, [':'] = HOST, [';'] = HOST, ['='] = HOST,
+	['['] = HOST, [']'] = HOST, ['^'] = TOKEN, ['_'] = BOTH, ['`'] = TOKEN, ['|'] = TOKEN, ['~'] = BOTH,
+	['0'] = BOTH, ['1'] = BOTH, ['2'] = BOTH, ['3'] = BOTH, ['4'] = BOTH, ['5'] = BOTH, ['6'] = BOTH, ['7'] = BOTH,
+	['8'] = BOTH, ['9'] = BOTH, ['A'] = BOTH, ['B'] = BOTH, ['C'] = BOTH, ['D'] = BOTH, ['E'] = BOTH, ['F'] = BOTH,
+	['G'] = BOTH, ['H'] = BOTH, ['I'] = BOTH, ['J'] = BOTH, ['K'] = BOTH, ['L'] = BOTH, ['M'] = BOTH, ['N'] = BOTH,
+	['O'] = BOTH, ['P'] = BOTH, ['Q'] = BOTH, ['R'] = BOTH, ['S'] = BOTH, ['T'] = BOTH, ['U'] = BOTH, ['V'] = BOTH,
+	['W'] = BOTH, ['X'] = BOTH, ['Y'] = BOTH, ['Z'] = BOTH, ['a'] = BOTH, ['b'] = BOTH, ['c'] = BOTH, ['d'] = BOTH,
+	['e'] = BOTH, ['f'] = BOTH, ['g'] = BOTH, ['h'] = BOTH, ['i'] = BOTH, ['j'] = BOTH, ['k'] = BOTH, ['l'] = BOTH,
+	['m'] = BOTH, ['n'] = BOTH, ['o'] = BOTH, ['p'] = BOTH, ['q'] = BOTH, ['r'] = BOTH, ['s'] = BOTH, ['t'] = BOTH,
+	['u'] = BOTH, ['v'] = BOTH, ['w'] = BOTH, ['x'] = BOTH, ['y'] = BOTH, ['z'] = BOTH,
+};
+
 static bool char_is_token(char c)
 {
-	return char_is_alphanumeric(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	return (classes[(uint8_t)c] & TOKEN) != 0;
 }
 
-/* What a uri-host with its port is made of (RFC 3986 section 3.2.2). */
 static bool char_is_host(char c)
 {
-	return char_is_alphanumeric(c) || (c != '\0' && strchr("-._~%!$&'()*+,;=:[]", c) != NULL);
+	return (classes[(uint8_t)c] & HOST) != 0;
 }
 
 /* Printable ASCII but the space; the grammar of a URI is the application's concern. */
@@ -54,7 +67,7 @@ static bool char_is_space(char c)
 /* field-vchar, which includes obs-text, and the white space between (RFC 9110 section 5.5) */
 static bool char_is_value(char c)
 {
-	return c == '\t' || ((uint8_t)c >= ' ' && c != 0x7F);
+	return ((uint8_t)c >= ' ' && c != 0x7F) || c == '\t';
 }
 
 static char char_lower(char c)
@@ -91,13 +104,11 @@ static void slice_trim(struct ws_slice *slice)
 	}
 }
 
-/* In any case; most comparisons are over with the length. */
-static bool slice_same(struct ws_slice a, struct ws_slice b)
+/* Most are written as we write them. */
+bool ws_slice_matches(struct ws_slice slice, const char *text)
 {
-	if (a.len != b.len)
-		return false;
-	for (size_t i = 0; i < a.len; i++)
-		if (char_lower(a.data[i]) != char_lower(b.data[i]))
+	for (size_t i = 0; i < slice.len; i++)
+		if (slice.data[i] != text[i] && char_lower(slice.data[i]) != char_lower(text[i]))
 			return false;
 	return true;
 }
@@ -105,16 +116,6 @@ static bool slice_same(struct ws_slice a, struct ws_slice b)
 bool ws_slice_equals(struct ws_slice a, struct ws_slice b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
-struct ws_slice ws_slice_of(const char *text)
-{
-	return (struct ws_slice){ text, strlen(text) };
-}
-
-bool ws_slice_is(struct ws_slice slice, const char *text)
-{
-	return slice_same(slice, ws_slice_of(text));
 }
 
 bool ws_slice_is_token(struct ws_slice slice)
@@ -427,14 +428,13 @@ long ws_head_parse_field(struct ws_header *header, const char *data, size_t len,
 	return result == 0 ? (long)(r.at - data) : result;
 }
 
-const struct ws_header *ws_head_next(const struct ws_head *head, const char *name, size_t *from)
+const struct ws_header *ws_head_find(const struct ws_head *head, struct ws_slice name, size_t *from)
 {
-	const struct ws_slice wanted = ws_slice_of(name);
-
 	for (size_t i = *from; i < head->count; i++) {
-		if (slice_same(head->headers[i].name, wanted)) {
+		const struct ws_header *header = &head->headers[i];
+		if (header->name.len == name.len && ws_slice_matches(header->name, name.data)) {
 			*from = i + 1;
-			return &head->headers[i];
+			return header;
 		}
 	}
 	return NULL;

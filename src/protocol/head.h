@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -57,7 +58,13 @@ long ws_head_parse_response(struct ws_head *head, const char *data, size_t len, 
 long ws_head_parse_field(struct ws_header *header, const char *data, size_t len, struct ws_refusal *refusal);
 
 /* The first header of that name (any case), or NULL; *from is where to start and, if found, to go on. */
-const struct ws_header *ws_head_next(const struct ws_head *head, const char *name, size_t *from);
+const struct ws_header *ws_head_find(const struct ws_head *head, struct ws_slice name, size_t *from);
+
+/* The same; inline, so that the length of a name in the source is known when it is compiled. */
+static inline const struct ws_header *ws_head_next(const struct ws_head *head, const char *name, size_t *from)
+{
+	return ws_head_find(head, (struct ws_slice){ name, strlen(name) }, from);
+}
 
 /* Whether a comma-separated header (all its lines) lists the token, in any case (RFC 9110 section 5.6.1) */
 bool ws_head_lists(const struct ws_head *head, const char *name, const char *token);
@@ -75,10 +82,19 @@ bool ws_slice_is_token(struct ws_slice slice);
 bool ws_slice_equals(struct ws_slice a, struct ws_slice b);
 
 /* A text as a slice, without its NUL. */
-struct ws_slice ws_slice_of(const char *text);
+static inline struct ws_slice ws_slice_of(const char *text)
+{
+	return (struct ws_slice){ text, strlen(text) };
+}
 
-/* Whether a slice equals a NUL-terminated string, in any case of ASCII. */
-bool ws_slice_is(struct ws_slice slice, const char *text);
+/* Whether a slice equals a text of its length, in any case of ASCII. */
+bool ws_slice_matches(struct ws_slice slice, const char *text);
+
+/* Whether a slice equals a NUL-terminated string, in any case of ASCII; most comparisons are over with the length. */
+static inline bool ws_slice_is(struct ws_slice slice, const char *text)
+{
+	return slice.len == strlen(text) && ws_slice_matches(slice, text);
+}
 
 #pragma GCC visibility pop
 
