@@ -35,6 +35,8 @@ struct scene {
 	uint8_t wire[SCENE_WIRE];       /* the first bytes that the peer got */
 };
 
+static const union ws_address scene_address = { .any.sa_family = AF_UNIX };
+
 /* The callbacks know their connection only. */
 static inline struct scene *scene_of(const struct ws_connection *c)
 {
@@ -164,7 +166,7 @@ static inline bool scene_start(struct scene *s)
 		.on_opened = scene_opened, .on_finished = scene_finished,
 		.options = { .max_message = 1 << 20, .max_buffered = 1 << 24, .max_head = 8192, .close_timeout = 20000 }
 	};
-	s->c = ws_connection_new(&s->endpoint, WS_SERVER, pair[0], "peer");
+	s->c = ws_connection_new(&s->endpoint, WS_SERVER, pair[0], &scene_address);
 	if (s->c == NULL)
 		return false;
 	ws_connection_hold(s->c);

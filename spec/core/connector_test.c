@@ -26,13 +26,14 @@ struct client {
 	char peer[WS_ADDRESS_SIZE], why[600];
 };
 
-static void done(void *arg, int fd, const char *peer, const char *why)
+static void done(void *arg, int fd, const union ws_address *peer, const char *why)
 {
 	struct client *client = arg;
 	client->calls++;
 	client->fd = fd;
 	CHECK((fd >= 0) == (peer != NULL) && (fd >= 0) == (why == NULL));
-	snprintf(client->peer, sizeof client->peer, "%s", peer != NULL ? peer : "");
+	if (peer != NULL)
+		ws_address_text(peer, ws_address_len(peer), client->peer);
 	snprintf(client->why, sizeof client->why, "%s", why != NULL ? why : "");
 	if (client->free_within) {
 		ws_connector_free(client->connector);

@@ -26,14 +26,14 @@ static const struct ws_listener_options defaults = {.backlog = 16};
 static struct ws_loop *loop;
 static char folder[] = "/tmp/listener_test.XXXXXX";
 
-static void accepted(void *arg, int fd, const char *peer)
+static void accepted(void *arg, int fd, const union ws_address *peer)
 {
 	struct host *host = arg;
 	host->count++;
 	if (host->fd >= 0)
 		close(host->fd);
 	host->fd = fd;
-	strcpy(host->peer, peer);
+	ws_address_text(peer, ws_address_len(peer), host->peer);
 	if (host->free_within) {
 		ws_listener_free(host->listener);
 		host->listener = NULL;

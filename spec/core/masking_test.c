@@ -24,7 +24,7 @@ static void test_no_key(void)
 	int pair[2];
 	CHECK(scene_start(&scene));
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	struct ws_connection *c = ws_connection_new(&scene.endpoint, WS_CLIENT, pair[0], "server");
+	struct ws_connection *c = ws_connection_new(&scene.endpoint, WS_CLIENT, pair[0], &scene_address);
 	CHECK(c != NULL);
 	ws_connection_opened(c);
 	refusing = true;

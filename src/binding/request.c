@@ -176,15 +176,23 @@ static const struct field {
 	{ "headers", ws_request_push_headers }, { "cookies", push_cookies }, { "params", push_params },
 };
 
+static void push_peer(lua_State *L, const struct ws_box *box)
+{
+	union ws_address peer;
+	char text[WS_ADDRESS_SIZE];
+	memcpy(&peer, box->bytes + box->head_len, box->peer_len);
+	ws_address_text(&peer, box->peer_len, text);
+	lua_pushstring(L, text);
+}
+
 static void push_field(lua_State *L, const struct ws_box *box, const char *name)
 {
-	const char *peer = box->bytes + box->head_len;
 	if (!strcmp(name, "remote_address") && box->proxied) {
-		lua_pushstring(L, peer + box->peer_len);
+		lua_pushstring(L, box->bytes + box->head_len + box->peer_len);
 		return;
 	}
 	if (!strcmp(name, "remote_address") || !strcmp(name, "peer_address")) {
-		lua_pushlstring(L, peer, box->peer_len);
+		push_peer(L, box);
 		return;
 	}
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

@@ -242,7 +242,7 @@ static const char *start(struct stream *s, int fd)
 	return why;
 }
 
-static void on_connected(void *arg, int fd, const char *peer, const char *why)
+static void on_connected(void *arg, int fd, const union ws_address *peer, const char *why)
 {
 	struct stream *s = arg;
 	(void)peer;

@@ -29,8 +29,8 @@ void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers)
 struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_handlers *handlers,
                           struct ws_connection *c, struct ws_slice head, const struct ws_remote *remote)
 {
-	bool proxied = strcmp(remote->peer, remote->client) != 0;
-	size_t peer_len = strlen(remote->peer), client_size = proxied ? strlen(remote->client) + 1 : 0;
+	bool proxied = remote->client[0] != '\0';
+	size_t peer_len = ws_address_len(&remote->peer), client_size = proxied ? strlen(remote->client) + 1 : 0;
 	size_t size = offsetof(struct ws_box, bytes) + head.len + peer_len + client_size;
 	struct ws_box *box = lua_newuserdatauv(L, size, WS_VALUES);
 	*box = (struct ws_box){
@@ -39,7 +39,7 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_
 	};
 	ws_box_set_handlers(box, handlers);
 	memcpy(box->bytes, head.data, head.len);
-	memcpy(box->bytes + head.len, remote->peer, peer_len);
+	memcpy(box->bytes + head.len, &remote->peer, peer_len);
 	memcpy(box->bytes + head.len + peer_len, remote->client, client_size);
 	luaL_setmetatable(L, ws_box_type);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);

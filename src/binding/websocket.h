@@ -52,7 +52,7 @@ struct ws_box {
 	bool proxied : 1;                 /* a proxy has said whom it speaks for */
 	uint8_t receives;                 /* enum ws_receives, of the receiver */
 	uint8_t peer_len;
-	char bytes[];                     /* the request's head, the peer's address, and if proxied the client's with a NUL */
+	char bytes[];                     /* the request's head, the peer's union ws_address, and if proxied the client's as text with a NUL */
 };
 
 /* A message on its way to Lua. */

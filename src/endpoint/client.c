@@ -261,7 +261,7 @@ static void on_finished(struct ws_connection *c)
 
 /* ---- life */
 
-static void on_connected(void *arg, int fd, const char *peer, const char *why)
+static void on_connected(void *arg, int fd, const union ws_address *peer, const char *why)
 {
 	struct ws_client *client = arg;
 	uint64_t now = ws_loop_now(client->endpoint.loop);

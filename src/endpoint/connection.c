@@ -199,7 +199,8 @@ static void on_work(struct ws_deferred *work)
 
 /* ---- called from above */
 
-struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer)
+struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd,
+                                        const union ws_address *peer)
 {
 	static const struct ws_transport_handler handler = { on_readable, on_broken, on_stalled, on_written, on_ended };
 	static const struct ws_tls_peer client = { .host = NULL };
@@ -209,8 +210,9 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 		close(fd);
 		return NULL;
 	}
-	snprintf(c->remote->peer, sizeof c->remote->peer, "%s", peer);
-	snprintf(c->remote->client, sizeof c->remote->client, "%s", peer);
+	memcpy(&c->remote->peer, peer, ws_address_len(peer));
+	c->remote->client[0] = '\0';
+	c->remote->has_ip = ws_address_ip(peer, c->remote->ip);
 	c->endpoint = endpoint;
 	c->preface = endpoint->preface;
 	c->references = 1; /* its own, until the report */

@@ -10,7 +10,7 @@
 #include "net/loop.h"
 #include "net/timer.h"
 #include "net/transport.h"
-#include "protocol/head.h"
+#include "protocol/ip.h"
 #include "protocol/session.h"
 
 #pragma GCC visibility push(hidden)
@@ -82,10 +82,12 @@ struct ws_connection_handler {
 	void (*on_close)(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len);
 };
 
-/* Who is at the other end. Equal texts: no proxy has said otherwise. */
+/* Who is at the other end. */
 struct ws_remote {
-	char peer[WS_ADDRESS_SIZE];   /* of the socket */
-	char client[WS_ADDRESS_SIZE]; /* whom it speaks for */
+	union ws_address peer;        /* of the socket */
+	char client[WS_ADDRESS_SIZE]; /* whom it speaks for, if a proxy has said so; else "" */
+	bool has_ip;
+	uint8_t ip[WS_IP_SIZE];       /* of the client */
 };
 
 /* What the connections of one loop and one endpoint have in common. */
@@ -161,10 +163,11 @@ struct ws_connection {
 };
 
 /*
- * Takes over fd; the deadline of the handshake starts. peer: its address as text. NULL: out of memory, or libevent
+ * Takes over fd; the deadline of the handshake starts. peer: its address. NULL: out of memory, or libevent
  * cannot watch the descriptor; it is closed then.
  */
-struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd, const char *peer);
+struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_role role, int fd,
+                                        const union ws_address *peer);
 
 static inline void ws_connection_hold(struct ws_connection *c)
 {

@@ -36,10 +36,9 @@ void ws_front_clear(struct ws_front *front)
 static bool is_trusted(const struct ws_connection *c)
 {
 	const struct ws_front_options *options = &ws_server_of(c)->front.options;
-	uint8_t ip[WS_IP_SIZE];
-	if (ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
-		return ws_networks_have(&options->trusted, ip);
-	return options->trust_unix && !strncmp(c->remote->client, "unix:", strlen("unix:"));
+	if (c->remote->has_ip)
+		return ws_networks_have(&options->trusted, c->remote->ip);
+	return options->trust_unix && c->remote->peer.any.sa_family == AF_UNIX;
 }
 
 /*
@@ -50,10 +49,9 @@ static int count(struct ws_connection *c)
 {
 	struct ws_front *front = &ws_server_of(c)->front;
 	uint8_t ip[WS_IP_SIZE];
-	if (c->counted || !front->options.max_per_address || is_trusted(c))
+	if (c->counted || !front->options.max_per_address || !c->remote->has_ip || is_trusted(c))
 		return 0;
-	if (!ws_ip_parse_socket(ip, ws_slice_of(c->remote->client)))
-		return 0;
+	memcpy(ip, c->remote->ip, sizeof ip);
 	if (!ws_ip_is_4(ip))
 		memset(ip + CUSTOMER_BYTES, 0, sizeof ip - CUSTOMER_BYTES);
 	long row = ws_address_counts_enter(&front->counts, ip, front->options.max_per_address);
@@ -72,20 +70,26 @@ void ws_front_on_accepted(struct ws_connection *c)
 long ws_front_preface(struct ws_connection *c, const char *data, size_t len)
 {
 	struct ws_proxy_header header;
+	struct ws_remote *remote = c->remote;
 	long used = ws_proxy_header_parse(&header, data, len);
 	if (used < 0)
 		return used;
-	if (header.speaks_for_another)
-		ws_address_ip_text(header.source, header.port, c->remote->client);
+	if (header.speaks_for_another) {
+		memcpy(remote->ip, header.source, sizeof remote->ip);
+		remote->has_ip = true;
+		ws_address_ip_text(remote->ip, header.port, remote->client);
+	}
 	count(c);
 	return used;
 }
 
 int ws_front_on_head(struct ws_connection *c, const struct ws_head *head, struct ws_refusal *refusal)
 {
-	uint8_t ip[WS_IP_SIZE];
-	if (is_trusted(c) && ws_forwarded_client(ip, head, &ws_server_of(c)->front.options.trusted))
-		ws_address_host_text(ip, c->remote->client);
+	struct ws_remote *remote = c->remote;
+	if (is_trusted(c) && ws_forwarded_client(remote->ip, head, &ws_server_of(c)->front.options.trusted)) {
+		remote->has_ip = true;
+		ws_address_host_text(remote->ip, remote->client);
+	}
 	int e = count(c);
 	if (e == WS_ERROR_OVERFLOW)
 		*refusal = (struct ws_refusal){ 429, "this address has all the connections it may have" };

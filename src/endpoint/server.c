@@ -71,7 +71,7 @@ static void unlink_connection(struct ws_server *server, struct ws_connection *c)
 	c->prev = c->next = NULL;
 }
 
-static void on_accepted(void *arg, int fd, const char *peer)
+static void on_accepted(void *arg, int fd, const union ws_address *peer)
 {
 	struct ws_server *server = arg;
 	struct ws_connection *c = ws_connection_new(&server->endpoint, WS_SERVER, fd, peer);

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +30,24 @@ socklen_t ws_address_len(const union ws_address *address)
 	case AF_INET6:
 		return sizeof address->ip6;
 	default:
-		return sizeof address->file;
+		return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+		                   strnlen(address->file.sun_path, sizeof address->file.sun_path - 1) + 1);
+	}
+}
+
+bool ws_address_ip(const union ws_address *address, uint8_t ip[static 16])
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	switch (address->any.sa_family) {
+	case AF_INET:
+		memcpy(ip, mapped, sizeof mapped);
+		memcpy(ip + sizeof mapped, &address->ip4.sin_addr, sizeof address->ip4.sin_addr);
+		return true;
+	case AF_INET6:
+		memcpy(ip, &address->ip6.sin6_addr, sizeof address->ip6.sin6_addr);
+		return true;
+	default:
+		return false;
 	}
 }
 

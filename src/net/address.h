@@ -3,6 +3,7 @@
 #define WS_NET_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -26,8 +27,11 @@ unsigned ws_address_port(const union ws_address *address);
 /* address must be IPv4 or IPv6. */
 void ws_address_set_port(union ws_address *address, unsigned port);
 
-/* How many bytes of the union the system wants to be given. */
+/* How many bytes of the union the system wants to be given; what is behind them says nothing. */
 socklen_t ws_address_len(const union ws_address *address);
+
+/* Its 16 bytes, IPv4 mapped into IPv6. False: it has none, for it is a Unix address. */
+bool ws_address_ip(const union ws_address *address, uint8_t ip[static 16]);
 
 /* len: as the system told it. An IPv4 address mapped into IPv6 is shown as what it is. */
 void ws_address_text(const union ws_address *address, socklen_t len, char text[static WS_ADDRESS_SIZE]);

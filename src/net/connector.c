@@ -129,13 +129,12 @@ static void connector_fail(struct ws_connector *c, const char *why)
 
 static void connector_succeed(struct ws_connector *c, struct attempt *a)
 {
-	char peer[WS_ADDRESS_SIZE];
+	const union ws_address peer = a->address;
 	int fd = a->fd;
 	event_del(&a->event);
 	a->state = FAILED; /* its descriptor isn't ours any more */
-	ws_address_text(&a->address, ws_address_len(&a->address), peer);
 	connector_stop(c);
-	c->done(c->arg, fd, peer, NULL);
+	c->done(c->arg, fd, &peer, NULL);
 }
 
 /* A port of our own choosing that is also the one we connect to makes TCP's two ends one socket. */

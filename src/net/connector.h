@@ -2,6 +2,7 @@
 #ifndef WS_NET_CONNECTOR_H
 #define WS_NET_CONNECTOR_H
 
+#include "net/address.h"
 #include "net/loop.h"
 
 #pragma GCC visibility push(hidden)
@@ -15,11 +16,10 @@ struct ws_connector_target {
 };
 
 /*
- * fd: connected, non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address as
- * text, in the listener's form. Or fd is -1, and why says in words what failed. Both texts live for the
- * call.
+ * fd: connected, non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address. Or fd is
+ * -1, and why says in words what failed. Both live for the call, whatever becomes of the connector.
  */
-typedef void ws_connector_done(void *arg, int fd, const char *peer, const char *why);
+typedef void ws_connector_done(void *arg, int fd, const union ws_address *peer, const char *why);
 
 /*
  * Returns 0 or WS_ERROR_MEMORY; everything else is told to done, which is called exactly once and never

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "net/address.h"
 #include "net/timer.h"
 
 enum {
@@ -75,19 +74,6 @@ static void socket_tune(int fd, sa_family_t family, const struct ws_listener_opt
 #endif
 }
 
-static void listener_hand_over(struct ws_listener *listener, int fd, union ws_address *peer, socklen_t len)
-{
-	char text[WS_ADDRESS_SIZE];
-	if (listener->inherited)
-		socket_tune(fd, listener->family, &listener->options);
-	if (listener->family != AF_UNIX) {
-		ws_address_text(peer, len, text);
-	} else {
-		strcpy(text, "unix:"); /* a client has no path worth showing */
-	}
-	listener->accepted(listener->arg, fd, text);
-}
-
 /* Takes one connection of those that wait, if it still lives. false: none is there, or errno says why none can be taken. */
 static bool listener_accept(struct ws_listener *listener)
 {
@@ -96,7 +82,11 @@ static bool listener_accept(struct ws_listener *listener)
 	int fd = accept4(listener->fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return errno == EINTR || errno == ECONNABORTED;
-	listener_hand_over(listener, fd, &peer, len);
+	if (listener->family == AF_UNIX)
+		peer.file = (struct sockaddr_un){.sun_family = AF_UNIX}; /* a client has no path worth showing */
+	if (listener->inherited)
+		socket_tune(fd, listener->family, &listener->options);
+	listener->accepted(listener->arg, fd, &peer);
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "net/address.h"
+#include "net/address.h"
 #include "net/loop.h"
 
 #pragma GCC visibility push(hidden)
@@ -19,10 +20,10 @@ struct ws_listener_options {
 };
 
 /*
- * fd: non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address as text, lives
- * for the call.
+ * fd: non-blocking, close-on-exec, TCP_NODELAY set; the callee owns it. peer: its address, lives for the call; a Unix
+ * peer's has no path.
  */
-typedef void ws_listener_accepted(void *arg, int fd, const char *peer);
+typedef void ws_listener_accepted(void *arg, int fd, const union ws_address *peer);
 
 /*
  * Each returns 0 and the listener, which holds the loop (ws_loop_hold), or WS_ERROR_MEMORY, or
