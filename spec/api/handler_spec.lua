@@ -511,6 +511,55 @@ describe("setting a handler", function()
   end)
 end)
 
+describe("a function that is told of the end", function()
+  -- What is told to functions with none, one ... of the parameters, with any number of them, and to one in C.
+  local function takers(note)
+    return {
+      function() note() end,
+      function(a) note(a) end,
+      function(a, b) note(a, b) end,
+      function(a, b, c) note(a, b, c) end,
+      function(a, b, c, d) note(a, b, c, d) end,
+      function(...) note(...) end,
+      coroutine.wrap(note),
+    }
+  end
+
+  local function recorder(told)
+    return function(...)
+      local values = {}
+      for i, value in ipairs { ... } do
+        values[i] = type(value) == "userdata" and value.state or type(value) == "table" and value.by or value
+      end
+      told[#told + 1] = values
+    end
+  end
+
+  -- The first n of the values, for each n; a fourth parameter of ws's own function is nil.
+  local function prefixes(values)
+    local wanted = {}
+    for i, n in ipairs { 0, 1, 2, 3, 4, 4, 4 } do wanted[i] = { table.unpack(values, 1, n) } end
+    return wanted
+  end
+
+  it("sees as much of it as it has parameters: ws's own, the table's, the server's", function()
+    local own, tables, servers = {}, {}, {}
+    local of_own, of_server, of_table = takers(recorder(own)), takers(recorder(servers)), takers(recorder(tables))
+    for i = 1, #of_own do
+      local server = assert(moonsocket.serve("127.0.0.1:0", { close = of_table[i] }))
+      server:on_close(of_server[i])
+      local ws = assert(moonsocket.connect("ws://127.0.0.1:" .. server.port))
+      ws:on_close(of_own[i])
+      ws:close(4000, "bye")
+      ws:wait_closed()
+      server:shutdown()
+    end
+    assert.same(prefixes { 4000, "", "local" }, own) -- the answer gives no reason
+    assert.same(prefixes { "closed", 4000, "bye", "peer" }, tables)
+    assert.same(prefixes { "closed", 4000, "bye", "peer" }, servers)
+  end)
+end)
+
 describe("local ws <close>", function()
   local function leaves(how, wanted, body)
     it(("closes with %d where its block is left %s"):format(wanted.sent, how), function()

@@ -125,12 +125,13 @@ static inline void scene_flushed(struct ws_connection *c)
 	scene_note(scene_of(c), "flushed", "%s", "");
 }
 
-static inline void scene_close(struct ws_connection *c, const struct ws_closing_report *report, const char *reason,
-                               size_t len)
+static inline void scene_close(struct ws_connection *c, const struct ws_closing_report *report)
 {
 	static const char *const by[] = { "network", "peer", "local" };
+	char room[WS_WHY_SIZE];
+	const struct ws_slice reason = ws_connection_reason(c, room);
 
-	scene_note(scene_of(c), "close", "(%u %.*s, by %s, %s)", report->code, (int)len, reason, by[report->by],
+	scene_note(scene_of(c), "close", "(%u %.*s, by %s, %s)", report->code, (int)reason.len, reason.data, by[report->by],
 	           report->clean ? "clean" : "unclean");
 }
 

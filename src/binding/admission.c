@@ -51,22 +51,14 @@ static struct ws_box *new_box(struct ws_box_server *server, struct ws_connection
 
 /* ---- accepted */
 
-/* Whether the function on top of the stack has a second parameter: most handlers don't ask for the request. */
-static bool takes_request(lua_State *L)
-{
-	lua_Debug info;
-	lua_pushvalue(L, -1);
-	lua_getinfo(L, ">u", &info);
-	return info.nparams > 1 || info.isvararg;
-}
-
+/* Most handlers don't ask for the request. */
 static int push_open(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
 	ws_handlers_push(L, box->handlers, WS_SLOT_OPEN);
-	bool request = takes_request(L);
+	int takes = ws_call_takes(L, -1);
 	ws_box_push(L, box);
-	if (!request)
+	if (takes < 2)
 		return 1;
 	ws_request_push(L, -1);
 	return 2;

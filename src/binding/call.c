@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,14 @@ static void tell_failure(struct ws_task *task, const char *text)
 }
 
 /* ---- running */
+
+int ws_call_takes(lua_State *L, int index)
+{
+	lua_Debug function;
+	lua_pushvalue(L, index);
+	lua_getinfo(L, ">u", &function);
+	return function.isvararg ? INT_MAX : function.nparams;
+}
 
 static int body_end(lua_State *L, int status, lua_KContext results)
 {

@@ -55,6 +55,9 @@ struct ws_task {
 	bool has_waited;        /* since it started: whoever started it has gone on meanwhile */
 };
 
+/* How many arguments the function at the index can see: what it does not look at need not be made. */
+int ws_call_takes(lua_State *L, int index);
+
 /* Runs it until it waits (WS_BUSY) or is over (WS_DONE; finished has been called). */
 enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call);
 

@@ -245,7 +245,7 @@ static int push_close(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
 	int arguments = push_handler(L, box, WS_SLOT_CLOSE);
-	return arguments + ws_box_push_end(L, box);
+	return arguments + ws_box_push_end(L, box, ws_call_takes(L, -1 - arguments) - arguments);
 }
 
 void ws_box_close_finished(struct ws_task *task, bool ok)
@@ -256,12 +256,10 @@ void ws_box_close_finished(struct ws_task *task, bool ok)
 }
 
 /* Those who wait for something else first: what they do with the end may be what on_close counts on. */
-static void on_close(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len)
+static void on_close(struct ws_connection *c, const struct ws_closing_report *report)
 {
 	struct ws_box *box = box_of(c);
 	(void)report;
-	(void)reason;
-	(void)len;
 	box->ended = true;
 	ws_box_attend(box, NULL);
 	box->close_told = true; /* an on_close that those who are woken set is not late: it is called below */

@@ -83,7 +83,7 @@ int ws_handlers_on_close(lua_State *L)
 	if (late && box->has & 1u << WS_SLOT_CLOSE) {
 		box->close_told = true;
 		lua_getiuservalue(L, 1, WS_SLOT_CLOSE);
-		ws_call_go(L, ws_box_push_end(L, box));
+		ws_call_go(L, ws_box_push_end(L, box, WS_END_VALUES));
 	}
 	return results;
 }

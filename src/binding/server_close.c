@@ -15,8 +15,9 @@ static int push_close(lua_State *L, void *arg)
 {
 	const struct close_call *call = arg;
 	lua_rawgeti(L, LUA_REGISTRYINDEX, call->function);
+	int takes = ws_call_takes(L, -1);
 	ws_box_push(L, call->box);
-	return 1 + ws_box_push_end(L, call->box);
+	return 1 + ws_box_push_end(L, call->box, takes - 1);
 }
 
 /* The log's function is ours, and wants to know how long it lasted: ms. */

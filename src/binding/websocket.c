@@ -210,7 +210,9 @@ int ws_box_push_error(lua_State *L, const struct ws_box *box, int error)
 
 void ws_box_push_reason(lua_State *L, const struct ws_box *box)
 {
-	lua_pushlstring(L, box->connection->reason, box->connection->reason_len);
+	char room[WS_WHY_SIZE];
+	const struct ws_slice reason = ws_connection_reason(box->connection, room);
+	lua_pushlstring(L, reason.data, reason.len);
 }
 
 static void set_code(lua_State *L, const char *field, unsigned code)
@@ -238,12 +240,16 @@ void ws_box_push_info(lua_State *L, const struct ws_box *box)
 	}
 }
 
-int ws_box_push_end(lua_State *L, const struct ws_box *box)
+int ws_box_push_end(lua_State *L, const struct ws_box *box, int wanted)
 {
 	lua_pushinteger(L, ws_box_report(box).code);
+	if (wanted < 2)
+		return 1;
 	ws_box_push_reason(L, box);
+	if (wanted < WS_END_VALUES)
+		return 2;
 	ws_box_push_info(L, box);
-	return 3;
+	return WS_END_VALUES;
 }
 
 bool ws_box_is_open(const struct ws_box *box)
@@ -464,14 +470,14 @@ static int closed_end(lua_State *L, int status, lua_KContext ctx)
 	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	(void)ctx;
-	return box->ended ? ws_box_push_end(L, box) : ws_box_push_timeout(L);
+	return box->ended ? ws_box_push_end(L, box, WS_END_VALUES) : ws_box_push_timeout(L);
 }
 
 static int websocket_wait_closed(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
 	if (box->ended)
-		return ws_box_push_end(L, box);
+		return ws_box_push_end(L, box, WS_END_VALUES);
 	double seconds = ws_check_seconds(L, 2, -1);
 	struct ws_task *task = ws_task_here(L, "wait_closed");
 	if (task && box->attendant == task) /* it waits for the end now, so the end need not wait for it */

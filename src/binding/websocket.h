@@ -123,8 +123,9 @@ int ws_box_push_error(lua_State *L, const struct ws_box *box, int error);
 void ws_box_push_reason(lua_State *L, const struct ws_box *box);
 void ws_box_push_info(lua_State *L, const struct ws_box *box);
 
-/* Pushes code, reason, info of one that has ended; returns 3. May raise. */
-int ws_box_push_end(lua_State *L, const struct ws_box *box);
+/* Pushes code, reason, info of one that has ended, or no more of them than are wanted; returns how many. May raise. */
+enum { WS_END_VALUES = 3 };
+int ws_box_push_end(lua_State *L, const struct ws_box *box, int wanted);
 
 /* Pushes nil and "timeout"; returns 2. */
 int ws_box_push_timeout(lua_State *L);

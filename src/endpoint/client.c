@@ -253,9 +253,12 @@ static void on_finished(struct ws_connection *c)
 	client->connection = NULL;
 	if (c->session.closing.opened)
 		return;
-	if (!client->why[0])
-		snprintf(client->why, sizeof client->why, "%s, before the %s", c->reason,
+	if (!client->why[0]) {
+		char room[WS_WHY_SIZE];
+		const struct ws_slice reason = ws_connection_reason(c, room);
+		snprintf(client->why, sizeof client->why, "%.*s, before the %s", (int)reason.len, reason.data,
 		         client->tunnel ? "proxy opened a tunnel" : "handshake was answered");
+	}
 	ws_loop_defer(client->endpoint.loop, &client->work);
 }
 

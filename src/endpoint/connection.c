@@ -114,7 +114,7 @@ static void on_broken(struct ws_transport *t)
 	if (ws_pump_pass_held(c))
 		ws_connection_settle(c);
 	else
-		ws_pump_error(c);
+		ws_ending_transport_failed(c);
 }
 
 /* From now on send_timeout rules. */

@@ -79,7 +79,7 @@ struct ws_connection_handler {
 	 * The last one: exactly once if it opened, after a callback that is WS_BUSY, for which it waits no longer than
 	 * close_timeout.
 	 */
-	void (*on_close)(struct ws_connection *c, const struct ws_closing_report *report, const char *reason, size_t len);
+	void (*on_close)(struct ws_connection *c, const struct ws_closing_report *report);
 };
 
 /* Who is at the other end. */
@@ -134,7 +134,7 @@ struct ws_connection {
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
 	struct ws_remote *remote;      /* until the layer above has seen it; owned */
-	char *reason;                  /* what on_close will be told; NULL: nothing yet */
+	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
 	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
@@ -269,6 +269,9 @@ void ws_connection_resume(struct ws_connection *c);
 
 /* How it ended, once it has; as far as it is known before. */
 struct ws_closing_report ws_connection_report(const struct ws_connection *c);
+
+/* Why, in words; "" if nobody has said. They are in c, or in room. */
+struct ws_slice ws_connection_reason(const struct ws_connection *c, char room[static WS_WHY_SIZE]);
 
 size_t ws_connection_buffered(const struct ws_connection *c);
 

@@ -53,6 +53,9 @@ void ws_ending_step(struct ws_connection *c, enum ws_closing_event event, unsign
 /* An event that a sentence explains: the reason, unless there is one already, on the wire as well as in on_close. */
 void ws_ending_step_why(struct ws_connection *c, enum ws_closing_event event, unsigned code, const char *why);
 
+/* What the transport says of its failure is the reason, unless there is one already. */
+void ws_ending_transport_failed(struct ws_connection *c);
+
 /* Ends it in whatever state it is. */
 void ws_ending_out_of_memory(struct ws_connection *c);
 
@@ -84,9 +87,6 @@ void ws_pump_held_end(struct ws_connection *c);
  * to find it. False: there is none to pass over, or it has been done before.
  */
 bool ws_pump_pass_held(struct ws_connection *c);
-
-/* The transport has failed. */
-void ws_pump_error(struct ws_connection *c);
 
 /* ---- deadline.c */
 

@@ -1,4 +1,6 @@
 /* The one place that steps the closing state machine, carries its orders out, finishes and reports. */
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,13 +8,15 @@
 #include "endpoint/file.h"
 #include "protocol/code.h"
 
+/* Reasons that nobody owns. The second stands for what the transport says: most ask only for the code. */
 static const char no_memory[] = "out of memory";
+static const char transport_failed[] = "the transport's error";
 
 /* ---- the reason */
 
 void ws_ending_free_reason(struct ws_connection *c)
 {
-	if (c->reason != no_memory)
+	if (c->reason != no_memory && c->reason != transport_failed)
 		free(c->reason);
 	c->reason = NULL;
 }
@@ -38,6 +42,22 @@ static void set_why(struct ws_connection *c, const char *why)
 	size_t len = strlen(why);
 	if (!c->reason)
 		ws_ending_set_reason(c, why, len < UINT8_MAX ? len : UINT8_MAX);
+}
+
+/* The system's message, as part of a sentence. */
+static struct ws_slice transport_reason(const struct ws_connection *c, char room[static WS_WHY_SIZE])
+{
+	snprintf(room, WS_WHY_SIZE, "%s", ws_transport_error(&c->transport));
+	if (!isupper((unsigned char)room[1])) /* "TLS failed" stays */
+		room[0] = (char)tolower((unsigned char)room[0]);
+	return ws_slice_of(room);
+}
+
+struct ws_slice ws_connection_reason(const struct ws_connection *c, char room[static WS_WHY_SIZE])
+{
+	if (c->reason == transport_failed)
+		return transport_reason(c, room);
+	return c->reason ? (struct ws_slice){ c->reason, c->reason_len } : ws_slice_of("");
 }
 
 /* ---- the end */
@@ -85,6 +105,13 @@ void ws_ending_step_why(struct ws_connection *c, enum ws_closing_event event, un
 	ws_ending_step(c, event, code, 0, why, strlen(why));
 }
 
+void ws_ending_transport_failed(struct ws_connection *c)
+{
+	if (!c->reason)
+		c->reason = (char *)transport_failed;
+	ws_ending_step(c, WS_CLOSING_ERROR, 0, 0, NULL, 0);
+}
+
 void ws_ending_out_of_memory(struct ws_connection *c)
 {
 	if (ws_connection_state(c) == WS_CONNECTING)
@@ -121,9 +148,7 @@ void ws_ending_report(struct ws_connection *c)
 	c->endpoint->on_finished(c);
 	if (c->session.closing.opened) {
 		struct ws_closing_report r = ws_connection_report(c);
-		if (!c->reason)
-			ws_ending_set_reason(c, "", 0);
-		c->endpoint->handler->on_close(c, &r, c->reason, c->reason_len);
+		c->endpoint->handler->on_close(c, &r);
 	}
 	ws_loop_release(c->endpoint->loop);
 	ws_connection_release(c);

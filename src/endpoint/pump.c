@@ -1,5 +1,4 @@
 /* The pump: what has come in becomes calls of the handler, one at a time, until something must be waited for. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,16 +217,6 @@ bool ws_pump_pass_held(struct ws_connection *c)
 	return pass;
 }
 
-/* The system's message, as part of a sentence. */
-void ws_pump_error(struct ws_connection *c)
-{
-	char why[WS_WHY_SIZE];
-	snprintf(why, sizeof why, "%s", ws_transport_error(&c->transport));
-	if (!isupper((unsigned char)why[1])) /* "TLS failed" stays */
-		why[0] = (char)tolower((unsigned char)why[0]);
-	ws_ending_step_why(c, WS_CLOSING_ERROR, 0, why);
-}
-
 static const char *eof_reason(const struct ws_connection *c)
 {
 	if (c->transport.truncated) /* RFC 8446 section 6.1: nobody knows whether that was all */
@@ -283,7 +272,7 @@ static inline long take_some(struct ws_connection *c)
 	else if (n == 0)
 		take_end(c);
 	else if (n == WS_ERROR_SYSTEM)
-		ws_pump_error(c);
+		ws_ending_transport_failed(c);
 	return n;
 }
 
