@@ -104,18 +104,15 @@ static void slice_trim(struct ws_slice *slice)
 	}
 }
 
-/* Most are written as we write them. */
-bool ws_slice_matches(struct ws_slice slice, const char *text)
-{
-	for (size_t i = 0; i < slice.len; i++)
-		if (slice.data[i] != text[i] && char_lower(slice.data[i]) != char_lower(text[i]))
-			return false;
-	return true;
-}
-
 bool ws_slice_equals(struct ws_slice a, struct ws_slice b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* Most are written as we write them. */
+bool ws_slice_matches(struct ws_slice slice, const char *text)
+{
+	return ws_slice_equals(slice, (struct ws_slice){ text, slice.len }) || slice_starts(slice, text);
 }
 
 bool ws_slice_is_token(struct ws_slice slice)
@@ -148,13 +145,21 @@ static int refuse(struct reader *r, unsigned status, const char *why)
 	return WS_ERROR_PROTOCOL;
 }
 
-/* Characters of one kind up to the stop, which is passed over. At least one. */
-static int word_read(struct reader *r, struct ws_slice *word, bool (*is)(char), char stop, const char *why)
+/* Characters of one kind, as far as they go. */
+static inline struct ws_slice run_read(struct reader *r, bool (*is)(char))
 {
-	word->data = r->at;
-	while (r->at < r->end && is(*r->at))
-		r->at++;
-	word->len = (size_t)(r->at - word->data);
+	const char *const from = r->at, *at = from;
+
+	while (at < r->end && is(*at))
+		at++;
+	r->at = at;
+	return (struct ws_slice){ from, (size_t)(at - from) };
+}
+
+/* Characters of one kind up to the stop, which is passed over. At least one. */
+static inline int word_read(struct reader *r, struct ws_slice *word, bool (*is)(char), char stop, const char *why)
+{
+	*word = run_read(r, is);
 	if (r->at == r->end)
 		return WS_AGAIN;
 	if (*r->at != stop || word->len == 0)
@@ -252,13 +257,10 @@ static int status_line_read(struct reader *r, struct ws_head *head)
 		return result;
 	if (r->at < r->end && char_is_digit(*r->at))
 		return refuse(r, 0, "The status code is not a number from 100 to 599.");
-	head->reason.data = r->at;
 	if (r->at < r->end && *r->at == ' ') {
-		head->reason.data = ++r->at;
-		while (r->at < r->end && char_is_value(*r->at))
-			r->at++;
+		r->at++;
+		head->reason = run_read(r, char_is_value);
 	}
-	head->reason.len = (size_t)(r->at - head->reason.data);
 	return line_end_read(r);
 }
 
@@ -276,12 +278,8 @@ static int name_read(struct reader *r, struct ws_slice *name)
 /* field-value and the line's end. Where more input is needed, value is what has come of it. */
 static int value_read(struct reader *r, struct ws_slice *value)
 {
-	while (r->at < r->end && char_is_space(*r->at))
-		r->at++;
-	value->data = r->at;
-	while (r->at < r->end && char_is_value(*r->at))
-		r->at++;
-	value->len = (size_t)(r->at - value->data);
+	(void)run_read(r, char_is_space);
+	*value = run_read(r, char_is_value);
 	slice_trim(value);
 	if (r->at < r->end && *r->at != '\r' && *r->at != '\n')
 		return refuse(r, 400, "A header's value has a control character.");
