@@ -84,10 +84,15 @@ static int connect_ip6(unsigned port)
 	return -1;
 }
 
-static int connect_unix(const char *path)
+/* own: a path that the client has itself; NULL: none, as nearly all */
+static int connect_unix(const char *path, const char *own)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (own != NULL) {
+		strcpy(a.sun_path, own);
+		CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+	}
 	strcpy(a.sun_path, path);
 	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
 		return fd;
@@ -244,9 +249,14 @@ static void unix_socket(void)
 	CHECK(strcmp(ws_listener_address(host.listener) + 5, path) == 0);
 	CHECK(ws_listener_port(host.listener) == 0);
 	host_start(&host);
-	int client = connect_unix(path);
-	CHECK(client >= 0 && host_await(&host, 1) && strcmp(host.peer, "unix:") == 0);
-	close(client);
+	char own[sizeof folder + 4];
+	snprintf(own, sizeof own, "%s/own", folder);
+	for (int i = 0; i < 2; i++) {
+		int client = connect_unix(path, i == 0 ? NULL : own);
+		CHECK(client >= 0 && host_await(&host, i + 1) && strcmp(host.peer, "unix:") == 0);
+		close(client);
+	}
+	unlink(own);
 	/* A living one is not taken over. */
 	errno = 0;
 	CHECK(ws_listener_unix(&other.listener, loop, path, &defaults) == WS_ERROR_SYSTEM && errno == EADDRINUSE);
@@ -282,7 +292,7 @@ static void unix_takeover(void)
 	close(dead); /* the file stays */
 	CHECK(ws_listener_unix(&host.listener, loop, a.sun_path, &defaults) == 0);
 	host_start(&host);
-	int client = connect_unix(a.sun_path);
+	int client = connect_unix(a.sun_path, NULL);
 	CHECK(client >= 0 && host_await(&host, 1));
 	close(client);
 	/* Somebody else's file in its place is left alone. */
