@@ -55,6 +55,13 @@ static void test_suspended(void)
 	CHECK(ws_heartbeat_due(&h, &options, 1000) == 9050);
 	ws_heartbeat_suspend(&h, false, 9040); /* which is not begun anew by saying so again */
 	CHECK(ws_heartbeat_due(&h, &options, 1000) == 9050);
+	ws_heartbeat_suspend(&h, true, 9045);
+	ws_heartbeat_alive(&h); /* the next ping is due after the interval, whether it can be heard or not */
+	ws_heartbeat_suspend(&h, true, 9046);
+	CHECK(ws_heartbeat_due(&h, &options, 9045) == 9145);
+	ws_heartbeat_sent(&h, 9145);
+	ws_heartbeat_suspend(&h, true, 9145);
+	CHECK(ws_heartbeat_due(&h, &options, 9045) == WS_NEVER);
 }
 
 UNIT_MAIN(

@@ -168,11 +168,11 @@ static void test_in_place(void)
 	open_scene();
 	frame(FIN | WS_BINARY, 0, 100000);
 	send_wire(0, 40000);
-	scene.c->heartbeat.waiting = true;
+	scene.c->heartbeat.ping_at = 1;
 	mark();
 	send_wire(40000, 80000);
 	CHECK(untouched());
-	CHECK(!scene.c->heartbeat.waiting); /* it is life */
+	CHECK(scene.c->heartbeat.ping_at == 0); /* it is life */
 	send_wire(80000, wire_len); /* there is little room left, and little to come: copied */
 	CHECK(!untouched());
 	end("message(100000)");

@@ -5,9 +5,9 @@ uint64_t ws_heartbeat_due(const struct ws_heartbeat *h, const struct ws_heartbea
 {
 	if (options->interval == 0)
 		return WS_NEVER;
-	if (!h->waiting)
+	if (h->ping_at == 0)
 		return read_at + options->interval;
-	return h->suspended || options->timeout == 0 ? WS_NEVER : h->ping_at + options->timeout;
+	return h->ping_at == WS_NEVER || options->timeout == 0 ? WS_NEVER : h->ping_at + options->timeout;
 }
 
 enum ws_heartbeat_verdict ws_heartbeat_check(const struct ws_heartbeat *h, const struct ws_heartbeat_options *options,
@@ -15,23 +15,23 @@ enum ws_heartbeat_verdict ws_heartbeat_check(const struct ws_heartbeat *h, const
 {
 	if (now < ws_heartbeat_due(h, options, read_at))
 		return WS_HEARTBEAT_FINE;
-	return h->waiting ? WS_HEARTBEAT_LOST : WS_HEARTBEAT_PING;
+	return h->ping_at ? WS_HEARTBEAT_LOST : WS_HEARTBEAT_PING;
 }
 
 void ws_heartbeat_sent(struct ws_heartbeat *h, uint64_t now)
 {
-	h->waiting = true;
 	h->ping_at = now;
 }
 
 void ws_heartbeat_alive(struct ws_heartbeat *h)
 {
-	h->waiting = false;
+	h->ping_at = 0;
 }
 
 void ws_heartbeat_suspend(struct ws_heartbeat *h, bool suspended, uint64_t now)
 {
-	if (h->suspended && !suspended)
+	if (h->ping_at && suspended)
+		h->ping_at = WS_NEVER;
+	else if (h->ping_at == WS_NEVER)
 		h->ping_at = now;
-	h->suspended = suspended;
 }

@@ -7,11 +7,11 @@
 
 #pragma GCC visibility push(hidden)
 
+#define WS_NEVER UINT64_MAX
+
 /* All times in ms of ws_loop_now. All zero: no ping is out. */
 struct ws_heartbeat {
-	uint64_t ping_at;  /* when the ping that is out was sent */
-	bool waiting;      /* a ping is out and nothing has come since */
-	bool suspended;    /* we aren't reading, or our output is stuck: silence proves nothing */
+	uint64_t ping_at; /* of the ping that is out: when it was sent; WS_NEVER: we cannot hear; 0: none, or life has come */
 };
 
 struct ws_heartbeat_options {
@@ -20,8 +20,6 @@ struct ws_heartbeat_options {
 };
 
 enum ws_heartbeat_verdict { WS_HEARTBEAT_FINE, WS_HEARTBEAT_PING, WS_HEARTBEAT_LOST };
-
-#define WS_NEVER UINT64_MAX
 
 /* When to look next; read_at: when the last byte came. */
 uint64_t ws_heartbeat_due(const struct ws_heartbeat *h, const struct ws_heartbeat_options *options, uint64_t read_at);
@@ -35,7 +33,10 @@ void ws_heartbeat_sent(struct ws_heartbeat *h, uint64_t now);
 /* Whatever came counts as life. */
 void ws_heartbeat_alive(struct ws_heartbeat *h);
 
-/* The peer gets the whole timeout again once it can be heard again. */
+/*
+ * While we aren't reading, or our output is stuck, silence proves nothing: the peer gets the whole timeout again once it
+ * can be heard again. To be called after every change, and after a ping was sent.
+ */
 void ws_heartbeat_suspend(struct ws_heartbeat *h, bool suspended, uint64_t now);
 
 #pragma GCC visibility pop
