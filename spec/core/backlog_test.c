@@ -28,7 +28,7 @@ static void deliver(const char *text)
 
 static void test_list(void)
 {
-	struct ws_backlog one = { .first = NULL }, other = { .first = NULL };
+	struct ws_backlog *one = NULL, *other = NULL;
 	struct ws_prepared first = prepare("first"), second = prepare("");
 	struct ws_prepared_copy *copy;
 
@@ -37,14 +37,14 @@ static void test_list(void)
 		CHECK(ws_backlog_add(&one, &first) == 0 && ws_backlog_add(&one, &second) == 0);
 		CHECK(ws_backlog_add(&other, &first) == 0);
 		CHECK(first.copy->references == 3 && first.copy->message.plain.data != first.plain.data);
-		CHECK(one.bytes > other.bytes && other.bytes > 5);
-		CHECK((copy = ws_backlog_take(&one)) == first.copy && copy == other.first->copy);
+		CHECK(one->bytes > other->bytes && other->bytes > 5);
+		CHECK((copy = ws_backlog_take(&one)) == first.copy && copy == other->first->copy);
 		ws_prepared_release(copy);
 		CHECK((copy = ws_backlog_take(&one)) == second.copy && copy->message.plain.len == 0);
 		ws_prepared_release(copy);
-		CHECK(ws_backlog_take(&one) == NULL && one.bytes == 0);
+		CHECK(ws_backlog_take(&one) == NULL && one == NULL);
 		ws_backlog_clear(&other);
-		CHECK(other.first == NULL && other.bytes == 0 && first.copy->references == 1);
+		CHECK(other == NULL && first.copy->references == 1);
 	}
 	ws_prepared_clear(&first);
 	ws_prepared_clear(&second);
@@ -86,7 +86,7 @@ static void test_ended(void)
 	deliver("never");
 	ws_connection_terminate(scene.c, NULL);
 	scene_turns(&scene);
-	CHECK(scene_told(&scene, "close") && scene.c->backlog.first == NULL);
+	CHECK(scene_told(&scene, "close") && scene.c->backlog == NULL);
 	scene_free(&scene);
 }
 
@@ -103,7 +103,7 @@ static void test_starved(void)
 	memory_reset(1, 1);
 	CHECK(ws_fragments_end(scene.c) == 0);
 	memory_reset(0, 0);
-	CHECK(scene.c->backlog.first == NULL);
+	CHECK(scene.c->backlog == NULL);
 	for (int i = 0; i < 8; i++) {
 		scene_turns(&scene);
 		scene_receive(&scene);

@@ -95,7 +95,9 @@ static int start(const struct scenario *s)
 {
 	static const struct ws_client_handler handler = { on_verified, on_open, on_failed };
 	static const struct ws_connection_handler events = { .on_flushed = on_flushed };
-	static const struct ws_connection_options connection = { .max_message = 1024, .max_buffered = 1024, .max_head = 1024 };
+	static const struct ws_connection_options connection = {
+		.session = { &scene.pool, 1024 }, .max_buffered = 1024, .max_head = 1024
+	};
 	const struct ws_slice text = { "secret", s->login ? 6 : 0 };
 	struct ws_client_options options = {
 		.target = { .host = "127.0.0.1" },
@@ -110,7 +112,7 @@ static int start(const struct scenario *s)
 	scene.proxy = -1;
 	scene.listener = listen_somewhere(&options.target.port);
 	scene.loop = ws_loop_new();
-	return scene.loop ? ws_client_new(&scene.client, scene.loop, &scene.pool, &options, &connection, &events, &handler)
+	return scene.loop ? ws_client_new(&scene.client, scene.loop, &options, &connection, &events, &handler)
 	                  : WS_ERROR_MEMORY;
 }
 

@@ -336,7 +336,7 @@ struct moment {
 };
 
 /* Both are compared and hashed byte by byte. */
-_Static_assert(sizeof(struct moment) == 16, "no padding in struct ws_closing and struct moment");
+_Static_assert(sizeof(struct moment) == 12, "no padding in struct ws_closing and struct moment");
 _Static_assert(sizeof(struct summary) == 10, "no padding in struct summary");
 
 static bool same_state(const struct ws_closing *a, const struct ws_closing *b)

@@ -162,10 +162,12 @@ static inline bool scene_start(struct scene *s)
 		return false;
 	s->peer = pair[1];
 	s->endpoint = (struct ws_endpoint){
-		.loop = s->loop, .pool = &s->pool, .handler = &scene_handler,
+		.loop = s->loop, .handler = &scene_handler,
 		.on_opening = ws_opening_input, .on_opening_late = ws_opening_late,
 		.on_opened = scene_opened, .on_finished = scene_finished,
-		.options = { .max_message = 1 << 20, .max_buffered = 1 << 24, .max_head = 8192, .close_timeout = 20000 }
+		.options = {
+			.session = { &s->pool, 1 << 20 }, .max_buffered = 1 << 24, .max_head = 8192, .close_timeout = 20000
+		}
 	};
 	s->c = ws_connection_new(&s->endpoint, WS_SERVER, pair[0], &scene_address);
 	if (s->c == NULL)

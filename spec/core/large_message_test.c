@@ -182,7 +182,8 @@ static void test_in_place(void)
 static void test_announced(void)
 {
 	open_scene();
-	scene.c->session.max_message = scene.c->session.limit = SIZE_MAX;
+	scene.endpoint.options.session.max_message = SIZE_MAX;
+	scene.c->session.limit = SIZE_MAX;
 	frame(FIN | WS_BINARY, 0, LARGE);
 	memcpy(wire + 2, (uint8_t[]){ 0x40, 0, 0, 0 }, 4);
 	send_wire(0, 20000);

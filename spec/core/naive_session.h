@@ -203,6 +203,7 @@ static inline void naive_session(struct log *log, const struct rules *rules, con
 
 struct feeder {
 	struct ws_session session;
+	struct ws_session_options options;
 	struct log *log;
 	uint8_t *kept;   /* input that was held back */
 	size_t kept_len;
@@ -218,8 +219,8 @@ struct feeder {
 static inline void feeder_init(struct feeder *f, struct ws_session_pool *pool, const struct rules *rules,
                                struct log *log)
 {
-	*f = (struct feeder){ .log = log, .max = rules->max_message };
-	ws_session_init(&f->session, pool, rules->role, rules->max_message);
+	*f = (struct feeder){ .options = { pool, rules->max_message }, .log = log, .max = rules->max_message };
+	ws_session_init(&f->session, rules->role, &f->options);
 	if (ws_session_agree(&f->session, &rules->agreed, 1) != 0)
 		f->wrong = "no memory";
 }

@@ -8,6 +8,7 @@
 enum { ROOM = 4096, LIMIT = 200 };
 
 static struct ws_session_pool pool;
+static const struct ws_session_options limited = { &pool, LIMIT };
 
 /* A stream of a client's frames, and what a session told of it: a line per event. */
 static uint8_t stream[ROOM];
@@ -82,7 +83,7 @@ static const char *play(const uint8_t *cuts, bool hold)
 	bool over = false;
 	memcpy(copy, stream, stream_len);
 	told[0] = '\0';
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	for (size_t to = 1; to <= stream_len && !over; to++) {
 		if (to < stream_len && !(cuts && cuts[to]))
 			continue;
@@ -179,7 +180,7 @@ static void test_hold(void)
 	text_frame(FIN | WS_PING, "behind");
 	memcpy(copy, stream, stream_len);
 	size_t len = stream_len;
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	CHECK(ws_session_next(&s, WS_SESSION_HOLD, &data, &len, &ev) == 0 && ev.type == WS_SESSION_PING);
 	for (int i = 0; i < 3; i++) {
 		size_t before = len;
@@ -235,7 +236,7 @@ static void test_bad_byte(void)
 		memcpy(bytes, head, sizeof head);
 		memset(bytes + sizeof head, 'a', good);
 		bytes[sizeof head + good] = 0xff;
-		ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+		ws_session_init(&s, WS_SERVER, &limited);
 		unit_row("%zu good bytes of 100", good);
 		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0);
 		CHECK(ev.type == WS_SESSION_FAILURE && ev.code == 1007);
@@ -271,7 +272,7 @@ static void test_announcement(void)
 	struct ws_session s;
 	struct ws_session_event ev;
 	memcpy(bytes, head, sizeof head);
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0);
 	CHECK(ev.type == WS_SESSION_FAILURE && ev.code == 1009 && !s.assembly);
 	CHECK(!strcmp((const char *)ev.data, "message of 4611686018427387904 bytes is over the limit of 200"));
@@ -318,7 +319,7 @@ static void test_memory(void)
 	text_frame(FIN | WS_CONTINUATION, "ments");
 	memcpy(copy, stream, stream_len);
 	size_t len = stream_len;
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0 && ev.type == WS_SESSION_MESSAGE);
 	struct ws_assembly *used = s.assembly;
 	CHECK(used != NULL && s.reader == NULL);
@@ -338,7 +339,7 @@ static void test_room(void)
 	uint8_t *bytes = calloc(1, FRAME), *data = bytes;
 	CHECK(bytes != NULL);
 	memcpy(bytes, (uint8_t[]){ FIN | WS_BINARY, 0x80 | 127, 0, 0, 0, 0, 0, MESSAGE >> 16 }, 8); /* masked with zeros */
-	ws_session_init(&s, &pool, WS_SERVER, 16 * MESSAGE);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, 16 * MESSAGE });
 	for (size_t len = PIECE; data - bytes < 2 * PIECE; len = PIECE)
 		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == WS_AGAIN);
 	size_t rest = FRAME - 2 * PIECE;
@@ -366,7 +367,7 @@ static const char *play_compressed(char why[WS_WHY_SIZE])
 
 	memcpy(copy, stream, stream_len);
 	told[0] = '\0';
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	CHECK(ws_session_agree(&s, &agreed, 1) == 0);
 	while (ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0) {
 		tell(&ev);
@@ -546,7 +547,7 @@ static const char *play_parts(uint64_t limit, bool skip, bool whole_before)
 	size_t len = stream_len;
 	memcpy(copy, stream, stream_len);
 	told[0] = '\0';
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	if (whole_before) { /* a frame of it came when nobody had asked for parts yet */
 		size_t first = 8;
 		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &first, &ev) == WS_AGAIN);
@@ -618,7 +619,7 @@ static void test_bomb_in_parts(void)
 	struct ws_session s;
 	struct ws_session_event ev = { .last = false };
 	uint64_t sum = 0;
-	ws_session_init(&s, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&s, WS_SERVER, &limited);
 	CHECK(ws_session_agree(&s, &agreed, 1) == 0);
 	ws_session_stream(&s, UINT64_MAX);
 	while (ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == 0 && ev.type == WS_SESSION_PART) {
@@ -716,7 +717,7 @@ static void test_growth(void)
 	size_t sum = 0;
 
 	ws_session_pool_clear(&pool);
-	ws_session_init(&s, &pool, WS_SERVER, SIZE_MAX);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, SIZE_MAX });
 	take_all(&s, piece, announce(piece, FIN | WS_BINARY, UINT64_C(1) << 40), &ev, WS_AGAIN);
 	CHECK(s.assembly == NULL);
 	memory_reset(0, 0);
@@ -750,7 +751,7 @@ static void test_received_in_place(void)
 	struct ws_session s;
 	struct ws_session_event ev;
 
-	ws_session_init(&s, &pool, WS_SERVER, ROOM);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, ROOM });
 	CHECK(ws_session_room(&s, &room) == 0); /* no message */
 	stream_len = 0;
 	text_frame(WS_TEXT, "0123456789");
@@ -790,7 +791,7 @@ static void test_no_room_for_parts(void)
 	struct ws_session s;
 	struct ws_session_event ev;
 
-	ws_session_init(&s, &pool, WS_SERVER, ROOM);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, ROOM });
 	stream_len = 0;
 	text_frame(FIN | WS_TEXT, "0123456789");
 	memcpy(copy, stream, stream_len);
@@ -809,8 +810,8 @@ static void test_reuse(void)
 	struct ws_session a, b;
 	struct ws_session_event first, second;
 
-	ws_session_init(&a, &pool, WS_SERVER, LIMIT);
-	ws_session_init(&b, &pool, WS_SERVER, LIMIT);
+	ws_session_init(&a, WS_SERVER, &limited);
+	ws_session_init(&b, WS_SERVER, &limited);
 	stream_len = 0;
 	text_frame(WS_TEXT, "first");
 	text_frame(FIN | WS_CONTINUATION, " one");
@@ -849,7 +850,7 @@ static void test_large_given_back(void)
 	struct ws_session_event ev;
 	const size_t live = memory.live;
 
-	ws_session_init(&s, &pool, WS_SERVER, LARGE);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, LARGE });
 	take_all(&s, head, announce(head, WS_BINARY, LARGE / 2), &ev, WS_AGAIN);
 	take_all(&s, payload, 10, &ev, WS_AGAIN);
 	take_all(&s, payload + 10, LARGE / 2 - 10, &ev, WS_AGAIN);
@@ -871,7 +872,7 @@ static void test_client(void)
 	struct ws_session s;
 	struct ws_session_event ev;
 
-	ws_session_init(&s, &pool, WS_CLIENT, LIMIT);
+	ws_session_init(&s, WS_CLIENT, &limited);
 	take_all(&s, plain, sizeof plain, &ev, 0);
 	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == 2 && memcmp(ev.data, "hi", 2) == 0);
 	stream_len = 0;

@@ -234,7 +234,7 @@ int ws_module_connect(lua_State *L)
 	ws_option_names(L, "subprotocols", &box->subprotocols);
 	const struct ws_client_options options = client_options(L, box);
 	const struct ws_connection_options connection = ws_option_connection(L);
-	int e = ws_client_new(&box->client, task->ctx->loop, &task->ctx->pool, &options, &connection, &ws_box_handler, &handler);
+	int e = ws_client_new(&box->client, task->ctx->loop, &options, &connection, &ws_box_handler, &handler);
 	if (e) {
 		ws_box_client_free(box);
 		return push_start_error(L, e);

@@ -105,7 +105,7 @@ static struct ws_rate_options option_rate(lua_State *L)
 struct ws_connection_options ws_option_connection(lua_State *L)
 {
 	return (struct ws_connection_options){
-		.max_message = (size_t)ws_option_integer(L, "max_message"),
+		.session = { &ws_context_of(L)->pool, (size_t)ws_option_integer(L, "max_message") },
 		.max_buffered = (size_t)ws_option_integer(L, "max_buffered"),
 		.max_head = (size_t)ws_option_integer(L, "max_head"),
 		.on_overflow = option_overflow(L),

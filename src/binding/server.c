@@ -174,7 +174,7 @@ int ws_box_server_listen(lua_State *L)
 	int e = open_listener(L, ctx->loop, &listener, &message);
 	int code = errno;
 	if (e == 0)
-		box->owner.server = ws_server_new(ctx->loop, &ctx->pool, listener, &ws_box_handler, &options, &front,
+		box->owner.server = ws_server_new(ctx->loop, listener, &ws_box_handler, &options, &front,
 		                            (size_t)ws_option_integer(L, "max_connections"));
 	if (!box->owner.server) {
 		ws_box_server_clear(box);

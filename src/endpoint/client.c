@@ -161,7 +161,7 @@ static void take_101(struct ws_client *client, const struct ws_head *head, const
 	struct ws_slice subprotocol;
 	char right[WS_HANDSHAKE_ACCEPT];
 	const char *why;
-	if (ws_handshake_accept(&client->endpoint.pool->digest, key, right) != 0) {
+	if (ws_handshake_accept(&client->endpoint.options.session.pool->digest, key, right) != 0) {
 		fail(client, "out of memory");
 		return;
 	}
@@ -242,8 +242,6 @@ static long on_opening(struct ws_connection *c, const char *data, size_t len)
 static void on_opened(struct ws_connection *c)
 {
 	struct ws_client *client = ws_client_of(c);
-	free(c->remote); /* on_verified has seen it */
-	c->remote = NULL;
 	client->handler->on_open(client);
 }
 
@@ -319,16 +317,15 @@ static int make_key(struct ws_client *client)
 	return e;
 }
 
-int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_session_pool *pool,
-                  const struct ws_client_options *options, const struct ws_connection_options *connection,
-                  const struct ws_connection_handler *events, const struct ws_client_handler *handler)
+int ws_client_new(struct ws_client **out, struct ws_loop *loop, const struct ws_client_options *options,
+                  const struct ws_connection_options *connection, const struct ws_connection_handler *events,
+                  const struct ws_client_handler *handler)
 {
 	struct ws_client *client = calloc(1, sizeof *client);
 	if (!client)
 		return WS_ERROR_MEMORY;
 	client->endpoint = (struct ws_endpoint){
 		.loop = loop,
-		.pool = pool,
 		.handler = events,
 		.on_opening = on_opening,
 		.on_opening_late = on_opening_late,

@@ -71,9 +71,9 @@ struct ws_client {
  * Starts connecting. connection: options of the connection, of which handshake_timeout doesn't count. 0, WS_ERROR_MEMORY,
  * WS_ERROR_SYSTEM or WS_ERROR_PROTOCOL (the header lines cannot be sent).
  */
-int ws_client_new(struct ws_client **out, struct ws_loop *loop, struct ws_session_pool *pool,
-                  const struct ws_client_options *options, const struct ws_connection_options *connection,
-                  const struct ws_connection_handler *events, const struct ws_client_handler *handler);
+int ws_client_new(struct ws_client **out, struct ws_loop *loop, const struct ws_client_options *options,
+                  const struct ws_connection_options *connection, const struct ws_connection_handler *events,
+                  const struct ws_client_handler *handler);
 
 /* Frees it, the connection's last report having been given; before that it is dropped without a word. */
 void ws_client_free(struct ws_client *client);

@@ -62,7 +62,7 @@ int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const vo
 		ws_mask_xor(room + size, len, key, 0);
 	if (room)
 		return 0;
-	if (masked && len && !(data = ws_session_pool_mask(c->endpoint->pool, data, len, key)))
+	if (masked && len && !(data = ws_session_pool_mask(c->endpoint->options.session.pool, data, len, key)))
 		return WS_ERROR_MEMORY;
 	struct iovec parts[2] = { { head, size }, { (void *)data, len } };
 	return ws_transport_write(&c->transport, parts, len ? 2 : 1);
@@ -89,9 +89,8 @@ void ws_connection_settle(struct ws_connection *c)
 		ws_transport_pause(&c->transport);
 	ws_transport_flush(&c->transport);
 	c->stuck = ws_transport_buffered(&c->transport) > 0;
-	bool unheard = c->stuck || !reading;
-	if (unheard != c->heartbeat.suspended)
-		ws_heartbeat_suspend(&c->heartbeat, unheard, ws_connection_now(c));
+	if (c->heartbeat.ping_at)
+		ws_heartbeat_suspend(&c->heartbeat, c->stuck || !reading, ws_connection_now(c));
 	uint64_t due = ws_deadline_next(c);
 	if (due != WS_NEVER && (!ws_timer_active(&c->timer) || due < c->timer.due))
 		ws_timer_start(c->endpoint->loop, &c->timer, due);
@@ -163,7 +162,8 @@ static void connection_free(struct ws_connection *c)
 	ws_ending_free_reason(c);
 	ws_subscriptions_free(c);
 	ws_transport_free(&c->transport);
-	free(c->remote);
+	if (!c->session.closing.opened)
+		free(c->remote);
 	free(c);
 }
 
@@ -219,7 +219,7 @@ struct ws_connection *ws_connection_new(struct ws_endpoint *endpoint, enum ws_ro
 	c->work.run = on_work;
 	c->mode = WS_SESSION_HOLD;
 	c->rtt = -1;
-	ws_session_init(&c->session, endpoint->pool, role, endpoint->options.max_message);
+	ws_session_init(&c->session, role, &endpoint->options.session);
 	ws_timer_init(&c->timer, on_timer);
 	if (ws_transport_init(&c->transport, endpoint->loop, fd, &handler) != 0 ||
 	    (endpoint->tls && !c->preface && ws_transport_secure(&c->transport, endpoint->tls, &client) != 0)) {
@@ -253,6 +253,8 @@ void ws_connection_drop(struct ws_connection *c)
 
 void ws_connection_opened(struct ws_connection *c)
 {
+	free(c->remote); /* the layer above has seen it */
+	c->remote = NULL;
 	c->opened_at = c->message_at = ws_connection_now(c);
 	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
 	c->endpoint->on_opened(c);
@@ -277,7 +279,7 @@ int ws_connection_accept(struct ws_connection *c, struct ws_slice key, struct ws
 void ws_connection_move(struct ws_connection *c, struct ws_endpoint *endpoint)
 {
 	c->endpoint = endpoint;
-	ws_session_init(&c->session, endpoint->pool, (enum ws_role)c->session.closing.role, endpoint->options.max_message);
+	ws_session_init(&c->session, (enum ws_role)c->session.closing.role, &endpoint->options.session);
 }
 
 static bool may_answer(const struct ws_connection *c)
@@ -398,7 +400,7 @@ int ws_connection_send_prepared(struct ws_connection *c, struct ws_prepared *mes
 
 int ws_connection_deliver(struct ws_connection *c, struct ws_prepared *message)
 {
-	const size_t waiting = c->backlog.bytes, size = waiting + message->plain.len;
+	const size_t waiting = c->backlog ? c->backlog->bytes : 0, size = waiting + message->plain.len;
 	if (!c->writing || ws_connection_state(c) != WS_OPEN)
 		return ws_connection_send_prepared(c, message);
 	if (waiting && size > c->endpoint->options.max_buffered)

@@ -31,7 +31,7 @@ struct ws_compression_options {
 
 /* Of an endpoint; shared by its connections, which it outlives. Times in ms, 0: none. Sizes in bytes. */
 struct ws_connection_options {
-	size_t max_message;
+	struct ws_session_options session;
 	size_t max_buffered;
 	size_t max_head;
 	enum ws_overflow on_overflow;
@@ -93,7 +93,6 @@ struct ws_remote {
 /* What the connections of one loop and one endpoint have in common. */
 struct ws_endpoint {
 	struct ws_loop *loop;
-	struct ws_session_pool *pool;
 	const struct ws_connection_handler *handler;
 	/* Input before it has opened: returns the bytes used, WS_AGAIN, or WS_ERROR_PROTOCOL where nothing will come of it. */
 	long (*on_opening)(struct ws_connection *c, const char *data, size_t len);
@@ -121,19 +120,20 @@ struct ws_connection {
 	struct ws_endpoint *endpoint;
 	struct ws_connection *prev, *next; /* in its server's list */
 	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
-	union {
-		struct ws_backlog backlog; /* what follows the message in fragments */
-		struct ws_file *file;      /* of one that never opens: what follows the head of its answer; owned, or NULL */
+	union { /* owned, or NULL */
+		struct ws_remote *remote;   /* until it opens */
+		struct ws_rate *rate;       /* once it has opened: what the peer has sent, where its endpoint limits that */
+	};
+	union { /* owned, or NULL */
+		struct ws_file *file;       /* of one that never opens: what follows the head of its answer */
+		struct ws_backlog *backlog; /* once it has opened: what follows the message in fragments */
 	};
 	struct ws_heartbeat heartbeat;
-	struct ws_rate *rate;          /* what the peer has sent, where its endpoint limits that; owned; NULL: nothing yet */
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
-	uint64_t throttled_until;      /* ms: the peer has sent too much, and is not read before; 0: it is read */
 	uint64_t opened_at;            /* ms: when the opening handshake was done */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	void *user;                    /* the layer above's */
-	struct ws_remote *remote;      /* until the layer above has seen it; owned */
 	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t references;
@@ -153,6 +153,7 @@ struct ws_connection {
 	bool held : 1;                 /* a message waits for somebody who wants it */
 	bool overdue : 1;              /* one that came after our Close waited in vain: the handshake goes on without it */
 	bool paused : 1;               /* by ws_connection_pause */
+	bool throttled : 1;            /* the peer has sent too much, and is not read before rate->until */
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */
 	bool pumping : 1;

@@ -20,7 +20,7 @@ static uint64_t send_due(const struct ws_connection *c)
 static uint64_t idle_due(const struct ws_connection *c)
 {
 	uint32_t timeout = c->endpoint->options.idle_timeout;
-	return timeout && !c->throttled_until ? c->message_at + timeout : WS_NEVER;
+	return timeout && !c->throttled ? c->message_at + timeout : WS_NEVER;
 }
 
 /* A closing handshake behind a long queue lasts as long as the queue moves. */
@@ -49,8 +49,8 @@ uint64_t ws_deadline_next(const struct ws_connection *c)
 		return close_due(c);
 	uint64_t due = ws_heartbeat_due(&c->heartbeat, &c->endpoint->options.heartbeat, c->transport.read_at);
 	due = earlier(earlier(due, send_due(c)), idle_due(c));
-	if (c->throttled_until)
-		due = earlier(due, c->throttled_until);
+	if (c->throttled)
+		due = earlier(due, c->rate->until);
 	return c->eof_held ? earlier(due, c->deadline) : due;
 }
 
@@ -82,8 +82,8 @@ static void open_deadline(struct ws_connection *c)
 {
 	const struct ws_connection_options *options = &c->endpoint->options;
 	char why[WS_WHY_SIZE];
-	if (c->throttled_until && ws_connection_now(c) >= c->throttled_until) { /* it may have sent messages meanwhile */
-		c->throttled_until = 0;
+	if (c->throttled && ws_connection_now(c) >= c->rate->until) { /* it may have sent messages meanwhile */
+		c->throttled = false;
 		c->message_at = ws_connection_now(c);
 	}
 	if (ws_connection_now(c) >= send_due(c)) {

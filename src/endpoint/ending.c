@@ -130,9 +130,9 @@ struct ws_closing_report ws_connection_report(const struct ws_connection *c)
 void ws_ending_clear(struct ws_connection *c)
 {
 	ws_session_clear(&c->session);
-	free(c->rate);
-	c->rate = NULL;
 	if (c->session.closing.opened) {
+		free(c->rate);
+		c->rate = NULL;
 		ws_backlog_clear(&c->backlog);
 	} else {
 		ws_file_free(c->file);

@@ -147,8 +147,6 @@ long ws_opening_input(struct ws_connection *c, const char *data, size_t len)
 		return refuse(c, &refusal);
 	c->deciding = true;
 	c->endpoint->handler->on_request(c, &head, (struct ws_slice){ data, (size_t)used });
-	free(c->remote);
-	c->remote = NULL;
 	return used;
 }
 
@@ -156,7 +154,7 @@ int ws_opening_accept(struct ws_connection *c, struct ws_slice key, struct ws_sl
 {
 	static const char name[] = "Sec-WebSocket-Extensions: ";
 	char accept[WS_HANDSHAKE_ACCEPT], out[1024], text[WS_EXTENSION_SIZE], line[sizeof name + WS_EXTENSION_SIZE + 2] = "";
-	if (ws_handshake_accept(&c->endpoint->pool->digest, key, accept) != 0)
+	if (ws_handshake_accept(&c->endpoint->options.session.pool->digest, key, accept) != 0)
 		return WS_ERROR_MEMORY;
 	if (ws_extension_text(text, &c->session.parameters) > 0)
 		snprintf(line, sizeof line, "%s%s\r\n", name, text);

@@ -61,11 +61,11 @@ static bool within_rate(struct ws_connection *c, unsigned messages, size_t bytes
 		ws_ending_out_of_memory(c);
 		return false;
 	}
-	uint64_t ms = ws_rate_take(c->rate, options, messages, bytes, ws_connection_now(c));
-	if (ms == 0 || ws_connection_state(c) != WS_OPEN)
+	bool over = ws_rate_take(c->rate, options, messages, bytes, ws_connection_now(c));
+	if (!over || ws_connection_state(c) != WS_OPEN)
 		return true;
 	if (!options->close) {
-		c->throttled_until = ws_connection_now(c) + ms;
+		c->throttled = true;
 		return true;
 	}
 	bool of_messages = options->messages > 0 && c->rate->messages < 0;
@@ -158,7 +158,7 @@ bool ws_pump_reading(const struct ws_connection *c)
 	case WS_CONNECTING:
 		return !c->deciding;
 	case WS_OPEN:
-		return !c->busy && !c->paused && !c->eof_held && !c->throttled_until && !holds_message(c);
+		return !c->busy && !c->paused && !c->eof_held && !c->throttled && !holds_message(c);
 	case WS_CLOSING:
 		return c->session.closing.messages_stopped || !holds_message(c);
 	case WS_CLOSED:

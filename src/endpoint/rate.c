@@ -13,8 +13,7 @@ static double debt(double held, double rate)
 	return rate > 0 && held < 0 ? -held / rate : 0;
 }
 
-uint64_t ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, unsigned messages, size_t bytes,
-                      uint64_t now)
+bool ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, unsigned messages, size_t bytes, uint64_t now)
 {
 	double burst = options->burst, most = options->messages * burst > 1 ? options->messages * burst : 1;
 	double elapsed = r->at ? (double)(now - r->at) / 1000 : burst + 1 / (options->messages > 0 ? options->messages : 1);
@@ -23,5 +22,6 @@ uint64_t ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, 
 	r->at = now;
 	double of_messages = debt(r->messages, options->messages), of_bytes = debt(r->bytes, options->bytes);
 	double seconds = of_messages > of_bytes ? of_messages : of_bytes;
-	return seconds > 0 ? (uint64_t)(seconds * 1000) + 1 : 0;
+	r->until = now + (uint64_t)(seconds * 1000) + 1;
+	return seconds > 0;
 }

@@ -19,10 +19,11 @@ struct ws_rate_options {
 struct ws_rate {
 	double messages, bytes; /* what may still come; negative: too much has */
 	uint64_t at;            /* ms: when that was so */
+	uint64_t until;         /* ms: when enough has been paid of what was too much */
 };
 
-/* So much has come. Returns for how many ms no more should; 0: more may. */
-uint64_t ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, unsigned messages, size_t bytes,
+/* So much has come. True: it was too much, and no more should before r->until. */
+bool ws_rate_take(struct ws_rate *r, const struct ws_rate_options *options, unsigned messages, size_t bytes,
                       uint64_t now);
 
 #pragma GCC visibility pop

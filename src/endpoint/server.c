@@ -227,7 +227,7 @@ void ws_server_release(struct ws_server *server)
 
 /* ---- life */
 
-struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
+struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_listener *listener,
                                 const struct ws_connection_handler *handler,
                                 const struct ws_connection_options *options, const struct ws_front_options *front,
                                 size_t max_connections)
@@ -240,7 +240,6 @@ struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *po
 	}
 	server->endpoint = (struct ws_endpoint){
 		.loop = loop,
-		.pool = pool,
 		.handler = handler,
 		.on_opening = ws_opening_input,
 		.on_head = ws_front_on_head,

@@ -57,7 +57,7 @@ struct ws_server {
 };
 
 /* Takes the listener over and starts accepting. NULL: out of memory (the listener is freed). */
-struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_session_pool *pool, struct ws_listener *listener,
+struct ws_server *ws_server_new(struct ws_loop *loop, struct ws_listener *listener,
                                 const struct ws_connection_handler *handler,
                                 const struct ws_connection_options *options, const struct ws_front_options *front,
                                 size_t max_connections);

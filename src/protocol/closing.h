@@ -45,10 +45,10 @@ struct ws_closing {
 	uint8_t role;            /* enum ws_role */
 	uint8_t state;           /* enum ws_state */
 	uint8_t by;              /* enum ws_by */
-	bool opened;
-	bool messages_stopped;
-	bool end_ordered;
-	bool fin_sent, fin_received;
+	bool opened : 1;
+	bool messages_stopped : 1;
+	bool end_ordered : 1;
+	bool fin_sent : 1, fin_received : 1;
 	uint16_t sent, received; /* codes of the Close frames, 1005: an empty one; 0: none */
 	uint16_t failed_with;    /* the code of our failing the connection that went out in a Close frame; 0: none */
 };

@@ -279,7 +279,7 @@ uint8_t ws_frame_opcode(const struct ws_frame_reader *reader)
 
 uint64_t ws_frame_rest(const struct ws_frame_reader *r)
 {
-	return r->stage == STAGE_PAYLOAD && r->opcode < WS_CLOSE ? r->frame.length - r->frame.received : 0;
+	return r->decoded && r->frame.opcode < WS_CLOSE ? r->frame.length - r->frame.received : 0;
 }
 
 void ws_frame_drop(struct ws_frame_reader **reader)

@@ -25,16 +25,17 @@ struct ws_assembly {
 static void assembly_release(struct ws_session *s)
 {
 	struct ws_assembly *a = s->assembly;
+	struct ws_session_pool *pool = s->options->pool;
 	s->assembly = NULL;
 	s->delivered = false;
 	if (!a)
 		return;
-	if (s->pool->assembly || a->capacity > ASSEMBLY_SPARE) {
+	if (pool->assembly || a->capacity > ASSEMBLY_SPARE) {
 		free(a);
 		return;
 	}
 	a->len = 0;
-	s->pool->assembly = a;
+	pool->assembly = a;
 }
 
 /*
@@ -44,8 +45,8 @@ static void assembly_release(struct ws_session *s)
 static int assembly_reserve(struct ws_session *s, size_t len, uint64_t most)
 {
 	if (!s->assembly) {
-		s->assembly = s->pool->assembly;
-		s->pool->assembly = NULL;
+		s->assembly = s->options->pool->assembly;
+		s->options->pool->assembly = NULL;
 	}
 	struct ws_assembly *a = s->assembly;
 	size_t used = a ? a->len : 0, capacity = a ? a->capacity : 0;
@@ -103,9 +104,9 @@ void ws_session_pool_clear(struct ws_session_pool *pool)
 	*pool = (struct ws_session_pool){ .assembly = NULL };
 }
 
-void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message)
+void ws_session_init(struct ws_session *s, enum ws_role role, const struct ws_session_options *options)
 {
-	*s = (struct ws_session){ .pool = pool, .max_message = max_message, .limit = max_message };
+	*s = (struct ws_session){ .options = options, .limit = options->max_message };
 	s->closing.role = (uint8_t)role;
 }
 
@@ -113,7 +114,7 @@ int ws_session_agree(struct ws_session *s, const struct ws_deflate_parameters *a
 {
 	s->parameters = *agreed;
 	if (agreed->agreed)
-		s->deflate = ws_deflate_new(&s->pool->deflate, (enum ws_role)s->closing.role, agreed, level);
+		s->deflate = ws_deflate_new(&s->options->pool->deflate, (enum ws_role)s->closing.role, agreed, level);
 	return agreed->agreed && !s->deflate ? WS_ERROR_MEMORY : 0;
 }
 
@@ -217,7 +218,7 @@ static int part_end(struct ws_session *s, const struct ws_piece *piece, bool las
 	if (last) {
 		s->in_parts = s->skipped = false;
 		s->told = 0;
-		s->limit = s->max_message;
+		s->limit = s->options->max_message;
 	}
 	if (!wanted || (event->len == 0 && !last)) {
 		assembly_release(s);
@@ -352,7 +353,7 @@ static unsigned message_next(const struct ws_session *s, const uint8_t *data)
 static inline int read_frame(struct ws_session *s, uint8_t **data, size_t *len, struct ws_frame *frame,
                              struct ws_piece *piece)
 {
-	return ws_frame_read(&s->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, frame,
+	return ws_frame_read(&s->options->pool->frames, &s->reader, (enum ws_role)s->closing.role, s->deflate, data, len, frame,
 	                     piece);
 }
 

@@ -28,6 +28,12 @@ struct ws_session_pool {
 	size_t scratch_size;
 };
 
+/* Of an endpoint; its sessions, which it outlives, point here. */
+struct ws_session_options {
+	struct ws_session_pool *pool;
+	size_t max_message; /* bytes, counted after inflating */
+};
+
 /* A copy of len bytes, masked with the key; lives until the next call. NULL: out of memory. */
 const uint8_t *ws_session_pool_mask(struct ws_session_pool *pool, const void *data, size_t len, const uint8_t key[4]);
 
@@ -36,19 +42,18 @@ void ws_session_pool_clear(struct ws_session_pool *pool);
 /* Embedded in a connection. Fields are for reading only, but for closing, which the connection steps. */
 struct ws_session {
 	struct ws_closing closing;
-	struct ws_session_pool *pool;
-	struct ws_frame_reader *reader; /* NULL between frames */
-	struct ws_deflate *deflate;     /* NULL: messages are not compressed */
-	struct ws_assembly *assembly;   /* NULL: no message under way, or none of its bytes came yet */
-	size_t max_message;
-	uint64_t told;                  /* bytes of the message under way that were told of in parts */
-	uint64_t limit;                 /* how many it may have besides: of max_message, or of ws_session_stream's */
-	struct ws_utf8 utf8;            /* of the text message under way */
 	uint8_t opcode;                 /* of the message under way; 0: none */
 	bool compressed;                /* the message under way is */
 	bool delivered;                 /* assembly belongs to what was last told of */
 	bool in_parts;                  /* by ws_session_stream, until the message ends */
 	bool skipped;                   /* by ws_session_skip, until the message ends */
+	const struct ws_session_options *options;
+	struct ws_frame_reader *reader; /* NULL between frames */
+	struct ws_deflate *deflate;     /* NULL: messages are not compressed */
+	struct ws_assembly *assembly;   /* NULL: no message under way, or none of its bytes came yet */
+	uint64_t told;                  /* bytes of the message under way that were told of in parts */
+	uint64_t limit;                 /* how many it may have besides: of max_message, or of ws_session_stream's */
+	struct ws_utf8 utf8;            /* of the text message under way */
 	struct ws_deflate_parameters parameters; /* that were agreed on */
 };
 
@@ -79,7 +84,7 @@ struct ws_session_event {
 	char why[WS_WHY_SIZE]; /* holds FAILURE's text */
 };
 
-void ws_session_init(struct ws_session *s, struct ws_session_pool *pool, enum ws_role role, size_t max_message);
+void ws_session_init(struct ws_session *s, enum ws_role role, const struct ws_session_options *options);
 
 /* Agreed in the opening handshake; level: of what we compress. 0 or WS_ERROR_MEMORY. */
 int ws_session_agree(struct ws_session *s, const struct ws_deflate_parameters *agreed, int level);
