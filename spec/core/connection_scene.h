@@ -86,13 +86,12 @@ static inline void scene_request(struct ws_connection *c, const struct ws_head *
 		scene_accept(s);
 }
 
-static inline enum ws_done scene_message(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len)
+static inline enum ws_done scene_message(struct ws_connection *c, const struct ws_message *m)
 {
-	(void)kind;
-	if (len <= 20)
-		scene_note(scene_of(c), "message", "(%.*s)", (int)len, (const char *)data);
+	if (m->len <= 20)
+		scene_note(scene_of(c), "message", "(%.*s)", (int)m->len, (const char *)m->data);
 	else
-		scene_note(scene_of(c), "message", "(%zu)", len);
+		scene_note(scene_of(c), "message", "(%zu)", m->len);
 	return scene_done(scene_of(c), "message");
 }
 

@@ -68,6 +68,44 @@ static void test_any_cut(void)
 	}
 }
 
+static void take_next(struct scene *s, const char *name)
+{
+	struct ws_message m;
+
+	while (strcmp(name, "message") == 0 && ws_connection_next_message(s->c, &m))
+		scene_note(s, "next", "(%.*s)", (int)m.len, (const char *)m.data);
+}
+
+/* Only what is no message is left to the other callbacks; and what has not come whole, to a later one. */
+static void test_next_message(void)
+{
+	struct ws_message m;
+	uint8_t bytes[400];
+	size_t size = 0;
+
+	scene_open(&scene);
+	scene.hook = take_next;
+	size += scene_frame(bytes + size, FIN | WS_TEXT, "one", 3);
+	size += scene_frame(bytes + size, FIN | WS_BINARY, "two", 3);
+	size += scene_frame(bytes + size, FIN | WS_PING, "p", 1);
+	size += scene_frame(bytes + size, FIN | WS_TEXT, "three", 5);
+	size += scene_frame(bytes + size, WS_TEXT, "fo", 2);
+	size += scene_frame(bytes + size, FIN | WS_PONG, "q", 1);
+	size += scene_frame(bytes + size, FIN | WS_CONTINUATION, "ur", 2);
+	size += scene_frame(bytes + size, FIN | WS_TEXT, "five", 4);
+	size += scene_frame(bytes + size, FIN | WS_TEXT, "six", 3);
+	scene_bytes(&scene, bytes, size - 1);
+	scene_turns(&scene);
+	expect("message(one) next(two) ping(p) message(three) pong(q) message(four) next(five)");
+	CHECK(scene.c->endpoint->stats.messages_in == 5 && scene.c->endpoint->stats.bytes_in == 19);
+	CHECK(!ws_connection_next_message(scene.c, &m));
+	scene_bytes(&scene, bytes + size - 1, 1);
+	scene_turns(&scene);
+	expect("message(one) next(two) ping(p) message(three) pong(q) message(four) next(five) message(six)");
+	end_politely();
+	CHECK(scene_count(&scene, "close(") == 1);
+}
+
 static void test_late_accept(void)
 {
 	CHECK(scene_start(&scene));
@@ -516,6 +554,7 @@ static void test_release(void)
 UNIT_MAIN(
 	{ "what comes is told in order, and the end as the last", test_order },
 	{ "the same is told, however the bytes come in", test_any_cut },
+	{ "what has come with a message may be taken with it", test_next_message },
 	{ "what comes before the handshake is answered waits", test_late_accept },
 	{ "who was refused has no on_close", test_refused },
 	{ "who never opened has no on_close", test_not_opened },

@@ -13,11 +13,12 @@ static uint8_t payload[LARGE], wire[2 * LARGE + HEADS];
 static size_t wire_len;
 
 /* Says whether the message is the payload's first bytes. */
-static enum ws_done check_message(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len)
+static enum ws_done check_message(struct ws_connection *c, const struct ws_message *m)
 {
-	(void)kind;
-	scene_note(&scene, "message", "(%zu%s)", len, len <= LARGE && memcmp(data, payload, len) == 0 ? "" : " wrong");
+	const bool right = m->len <= LARGE && memcmp(m->data, payload, m->len) == 0;
+
 	(void)c;
+	scene_note(&scene, "message", "(%zu%s)", m->len, right ? "" : " wrong");
 	return scene_done(&scene, "message");
 }
 

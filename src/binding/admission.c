@@ -89,7 +89,8 @@ static void open_finished(struct ws_task *task, bool ok)
 static void run_open(struct ws_box *box)
 {
 	if (box->handlers->has & 1u << WS_SLOT_OPEN)
-		ws_box_start(box, &(struct ws_call){ push_open, box, 0, open_finished, box, ws_box_push_error_handler, false });
+		ws_box_start(box, &(struct ws_call){ .push = push_open, .arg = box, .finished = open_finished, .owner = box,
+		                                     .on_error = ws_box_push_error_handler });
 }
 
 /* Answers with the 101. False: the connection has gone meanwhile, or there is no memory. */
@@ -186,8 +187,9 @@ static void admit_finished(struct ws_task *task, bool ok)
 
 static void judge(struct ws_box *box)
 {
-	ws_call_start(box->owner->ctx, &(struct ws_call){ push_admit, box, 3, admit_finished, box,
-	                                                  ws_box_push_server_error_handler, false });
+	ws_call_start(box->owner->ctx, &(struct ws_call){ .push = push_admit, .arg = box, .results = 3,
+	                                                  .finished = admit_finished, .owner = box,
+	                                                  .on_error = ws_box_push_server_error_handler });
 }
 
 /* What can be refused without the user. NULL: nothing. */
@@ -283,7 +285,8 @@ static void route(struct ws_box *box, const struct ws_head *head)
 	} else {
 		lua_pop(L, 2);
 		ws_call_start(server->owner.ctx,
-		              &(struct ws_call){ push_responder, box, 3, answer_finished, box, ws_box_push_server_error_handler, false });
+		              &(struct ws_call){ .push = push_responder, .arg = box, .results = 3, .finished = answer_finished,
+		                                 .owner = box, .on_error = ws_box_push_server_error_handler });
 	}
 	lua_settop(L, top);
 }

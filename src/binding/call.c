@@ -196,15 +196,30 @@ static int body_end(lua_State *L, int status, lua_KContext results)
 	return (int)results;
 }
 
+/*
+ * Another call without a new task: once one has waited, there is body_end in its place. A hook that was set on the
+ * coroutine is not for whoever comes next.
+ */
+static int push_next(lua_State *L, const struct ws_call *call)
+{
+	if (!call->push_next || lua_gethook(L))
+		return -1;
+	lua_settop(L, 1);
+	return call->push_next(L, call->arg);
+}
+
 /* The function that every callback's coroutine runs: here it is safe to push what may need memory. */
 static int body(lua_State *L)
 {
 	struct ws_task *task = lua_touserdata(L, 1);
-	int arguments = task->call.push(L, task->call.arg);
+	const struct ws_call *call = &task->call;
+	int arguments = call->push(L, call->arg);
 	if (arguments < 0)
 		return 0;
-	lua_callk(L, arguments, task->call.results, task->call.results, body_end);
-	return task->call.results;
+	do
+		lua_callk(L, arguments, call->results, call->results, body_end);
+	while ((arguments = push_next(L, call)) >= 0);
+	return call->results;
 }
 
 static enum ws_done task_over(struct ws_task *task, int status)

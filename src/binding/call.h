@@ -22,7 +22,12 @@ struct ws_cancellation;
  */
 struct ws_call {
 	int (*push)(lua_State *L, void *arg);
-	void *arg;              /* of push; lives until ws_call_start returns */
+	/*
+	 * As push, for another call by the same task after one that has not waited, and so on; NULL: there is none. The
+	 * results, then, are 0.
+	 */
+	int (*push_next)(lua_State *L, void *arg);
+	void *arg;              /* of push and push_next; lives until ws_call_start returns */
 	int results;
 	void (*finished)(struct ws_task *task, bool ok);
 	void *owner;            /* of finished and on_error */

@@ -78,9 +78,13 @@ static void event_finished(struct ws_task *task, bool ok)
 	}
 }
 
-static enum ws_done run(struct ws_box *box, int (*push)(lua_State *L, void *arg), void *arg)
+/* A call of a function of this box, after which the connection goes on. */
+static enum ws_done run(struct ws_box *box, struct ws_call call)
 {
-	return ws_box_start(box, &(struct ws_call){ push, arg, 0, event_finished, box, ws_box_push_error_handler, false });
+	call.finished = event_finished;
+	call.owner = box;
+	call.on_error = ws_box_push_error_handler;
+	return ws_box_start(box, &call);
 }
 
 /* ---- messages */
@@ -107,19 +111,30 @@ static int push_message(lua_State *L, void *arg)
 	return arguments + ws_message_push(L, &call->message);
 }
 
-static enum ws_done on_message(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len)
+/* More that came with it. Whoever is to have it may be another by now. */
+static int push_next_message(lua_State *L, void *arg)
+{
+	struct message_call *call = arg;
+	bool next = ws_box_has_handler(call->box, WS_SLOT_MESSAGE) &&
+	            ws_connection_next_message(call->box->connection, &call->message);
+	return next ? push_message(L, call) : -1;
+}
+
+static enum ws_done on_message(struct ws_connection *c, const struct ws_message *message)
 {
 	struct ws_box *box = box_of(c);
-	struct message_call call = { box, { kind, data, len } };
 	struct ws_task *receiver = box->receiver;
 	if (receiver) {
 		box->receiver = NULL;
 		ws_box_want(box);
 		ws_box_attend(box, receiver);
-		ws_task_wake(receiver, &call.message);
+		ws_task_wake(receiver, message);
 		return WS_DONE;
 	}
-	return ws_box_has_handler(box, WS_SLOT_MESSAGE) ? run(box, push_message, &call) : WS_DONE;
+	if (!ws_box_has_handler(box, WS_SLOT_MESSAGE))
+		return WS_DONE;
+	struct message_call call = { box, *message };
+	return run(box, (struct ws_call){ .push = push_message, .push_next = push_next_message, .arg = &call });
 }
 
 static void on_part(struct ws_connection *c, const uint8_t *data, size_t len, bool last)
@@ -164,7 +179,8 @@ static int push_control(lua_State *L, void *arg)
 static enum ws_done control(struct ws_connection *c, enum ws_slot slot, const uint8_t *data, size_t len, double rtt)
 {
 	struct control_call call = { .box = box_of(c), .slot = slot, .data = data, .len = len, .rtt = rtt };
-	return ws_box_has_handler(call.box, slot) ? run(box_of(c), push_control, &call) : WS_DONE;
+	bool has = ws_box_has_handler(call.box, slot);
+	return has ? run(box_of(c), (struct ws_call){ .push = push_control, .arg = &call }) : WS_DONE;
 }
 
 static enum ws_done on_ping(struct ws_connection *c, const uint8_t *data, size_t len)
@@ -236,7 +252,9 @@ static enum ws_done on_closing(struct ws_connection *c, unsigned code, const uin
 	struct control_call call = { .box = box, .data = reason, .len = len, .code = code };
 	if (!ws_box_has_handler(box, WS_SLOT_CLOSING))
 		return WS_DONE;
-	return ws_box_start(box, &(struct ws_call){ push_closing, &call, 2, closing_finished, box, ws_box_push_error_handler, false });
+	return ws_box_start(box, &(struct ws_call){ .push = push_closing, .arg = &call, .results = 2,
+	                                            .finished = closing_finished, .owner = box,
+	                                            .on_error = ws_box_push_error_handler });
 }
 
 /* ---- on_close */
@@ -268,8 +286,8 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	ws_box_wake(&box->draining);
 	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
 	if (box->close_told) {
-		ws_box_start(box, &(struct ws_call){ push_close, box, 0, ws_box_close_finished, box,
-		                                     ws_box_push_error_handler, false });
+		ws_box_start(box, &(struct ws_call){ .push = push_close, .arg = box, .finished = ws_box_close_finished,
+		                                     .owner = box, .on_error = ws_box_push_error_handler });
 	}
 	if (box->owner->server)
 		ws_server_close_tell(box);

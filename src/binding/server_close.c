@@ -33,8 +33,8 @@ static void tell(struct ws_box *box, int function, int (*push)(lua_State *L, voi
 {
 	struct close_call call = { box, function };
 	if (function != LUA_NOREF)
-		ws_box_start(box, &(struct ws_call){ push, &call, 0, ws_box_close_finished, box,
-		                                     ws_box_push_server_error_handler, false });
+		ws_box_start(box, &(struct ws_call){ .push = push, .arg = &call, .finished = ws_box_close_finished,
+		                                     .owner = box, .on_error = ws_box_push_server_error_handler });
 }
 
 void ws_server_close_tell(struct ws_box *box)

@@ -55,13 +55,6 @@ struct ws_box {
 	char bytes[];                     /* the request's head, the peer's union ws_address, and if proxied the client's as text with a NUL */
 };
 
-/* A message on its way to Lua. */
-struct ws_message {
-	enum ws_opcode kind;
-	const uint8_t *data;
-	size_t len;
-};
-
 /* Pushes the string and "text" or "binary"; returns 2. May raise. */
 int ws_message_push(lua_State *L, const struct ws_message *m);
 

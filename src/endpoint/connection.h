@@ -17,6 +17,7 @@
 
 struct ws_connection;
 struct ws_file;
+struct ws_input;
 struct ws_server;
 struct ws_subscription;
 
@@ -48,6 +49,13 @@ struct ws_connection_stats {
 	uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: payload of messages */
 };
 
+/* A message that has come, or a part of one. */
+struct ws_message {
+	enum ws_opcode kind;
+	const uint8_t *data;
+	size_t len;
+};
+
 /* Whether a callback is over, or has begun to wait; then ws_connection_continue must follow. */
 enum ws_done { WS_DONE, WS_BUSY };
 
@@ -61,7 +69,8 @@ struct ws_connection_handler {
 	 * ws_connection_accept, _refuse or _send_file.
 	 */
 	void (*on_request)(struct ws_connection *c, const struct ws_head *head, struct ws_slice bytes);
-	enum ws_done (*on_message)(struct ws_connection *c, enum ws_opcode kind, const uint8_t *data, size_t len);
+	/* It may take more of them at once: ws_connection_next_message. */
+	enum ws_done (*on_message)(struct ws_connection *c, const struct ws_message *message);
 	/* The next bytes of a message that ws_connection_stream was called for; last: it ends with them. */
 	void (*on_part)(struct ws_connection *c, const uint8_t *data, size_t len, bool last);
 	/* A message of this kind, or the rest of one in parts, is held: ws_connection_want. May be left out (NULL). */
@@ -133,6 +142,7 @@ struct ws_connection {
 	uint64_t deadline;             /* ms: of the handshake, of closing */
 	uint64_t opened_at;            /* ms: when the opening handshake was done */
 	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
+	struct ws_input *input;        /* the pump's, while it runs; NULL: it does not */
 	void *user;                    /* the layer above's */
 	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
@@ -156,7 +166,6 @@ struct ws_connection {
 	bool throttled : 1;            /* the peer has sent too much, and is not read before rate->until */
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */
-	bool pumping : 1;
 	bool cut : 1;                  /* the end came before all our output had left */
 	bool attended : 1;             /* by ws_connection_attend */
 	bool eof_held : 1;             /* FIN has come, but is not taken in while it is attended */
@@ -246,6 +255,12 @@ void ws_connection_terminate(struct ws_connection *c, const char *why);
 
 /* The callback that was WS_BUSY is over. */
 void ws_connection_continue(struct ws_connection *c);
+
+/*
+ * Inside a callback of its own: takes the message that comes next, if it has come whole and may be delivered now. It
+ * lives until the next is taken or the callback is over. False: what follows is told of when the callback is over.
+ */
+bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message);
 
 /* What is to be done with messages; at first they are held. */
 void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode);

@@ -9,6 +9,12 @@
 
 enum { ROOM_LEAST = 16 * 1024 }; /* less is copied in less time than a system call takes */
 
+/* What has come and has not been taken yet. */
+struct ws_input {
+	uint8_t *data;
+	size_t len;
+};
+
 /* ---- what the peer's frames lead to */
 
 void ws_pump_answer_close(struct ws_connection *c, unsigned code, const char *reason, size_t len)
@@ -80,14 +86,23 @@ static bool has_rate(const struct ws_connection *c)
 	return c->endpoint->options.rate.burst > 0;
 }
 
-static void peer_message(struct ws_connection *c, const struct ws_session_event *ev)
+/* False: it is too much, and has closed the connection. */
+static bool admit_message(struct ws_connection *c, const struct ws_session_event *ev, struct ws_message *message)
 {
 	if (has_rate(c) && !within_rate(c, 1, ev->len))
-		return;
+		return false;
 	ws_connection_had_message(c);
 	c->endpoint->stats.messages_in++;
 	c->endpoint->stats.bytes_in += ev->len;
-	c->busy = c->endpoint->handler->on_message(c, ev->kind, ev->data, ev->len) == WS_BUSY;
+	*message = (struct ws_message){ ev->kind, ev->data, ev->len };
+	return true;
+}
+
+static void peer_message(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	struct ws_message message;
+	if (admit_message(c, ev, &message))
+		c->busy = c->endpoint->handler->on_message(c, &message) == WS_BUSY;
 }
 
 static void peer_part(struct ws_connection *c, const struct ws_session_event *ev)
@@ -98,6 +113,11 @@ static void peer_part(struct ws_connection *c, const struct ws_session_event *ev
 	c->endpoint->stats.messages_in += ev->last;
 	c->endpoint->stats.bytes_in += ev->len;
 	c->endpoint->handler->on_part(c, ev->data, ev->len, ev->last);
+}
+
+static void peer_failure(struct ws_connection *c, const struct ws_session_event *ev)
+{
+	ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, ev->code, ev->why);
 }
 
 static void message_held(struct ws_connection *c, const struct ws_session_event *ev)
@@ -129,7 +149,7 @@ static void dispatch(struct ws_connection *c, const struct ws_session_event *ev)
 		peer_close(c, ev);
 		break;
 	case WS_SESSION_FAILURE:
-		ws_ending_step_why(c, WS_CLOSING_PROTOCOL_FAILURE, ev->code, ev->why);
+		peer_failure(c, ev);
 		break;
 	case WS_SESSION_HELD:
 		message_held(c, ev);
@@ -167,21 +187,42 @@ bool ws_pump_reading(const struct ws_connection *c)
 	return false;
 }
 
-/* Advances data over what the frames in it take up, until something must be waited for. */
-static void take_frames(struct ws_connection *c, uint8_t **data, size_t *len)
+/* Whether there is input whose frames are looked at now. */
+static bool goes_on(const struct ws_connection *c)
+{
+	return c->input->len > 0 && ws_pump_reading(c) && !c->session.closing.messages_stopped;
+}
+
+/* False: all input has been taken, or it fails for want of memory. */
+static bool next_event(struct ws_connection *c, struct ws_session_event *ev)
+{
+	c->held = false;
+	int e = ws_session_next(&c->session, mode(c), &c->input->data, &c->input->len, ev);
+	if (e == WS_ERROR_MEMORY)
+		ws_ending_out_of_memory(c);
+	return e == 0;
+}
+
+/* Takes what the frames in the input take up, until something must be waited for. */
+static void take_frames(struct ws_connection *c)
 {
 	struct ws_session_event ev;
-	while (*len > 0 && ws_pump_reading(c) && !c->session.closing.messages_stopped) {
-		c->held = false;
-		int e = ws_session_next(&c->session, mode(c), data, len, &ev);
-		if (e == WS_AGAIN)
-			return;
-		if (e == 0)
-			dispatch(c, &ev);
-		else
-			ws_ending_out_of_memory(c);
+	while (goes_on(c) && next_event(c, &ev)) {
+		dispatch(c, &ev);
 		ws_session_done(&c->session);
 	}
+}
+
+bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message)
+{
+	struct ws_session_event ev;
+	if (!c->input || !goes_on(c) || mode(c) != WS_SESSION_DELIVER ||
+	    !ws_session_ends_message(&c->session, *c->input->data) || !next_event(c, &ev))
+		return false;
+	if (ev.type == WS_SESSION_MESSAGE)
+		return admit_message(c, &ev, message);
+	peer_failure(c, &ev);
+	return false;
 }
 
 /* A pipelined request behind a refused one is never read. Returns whether the rest must wait. */
@@ -203,10 +244,11 @@ static inline void take_input(struct ws_connection *c, uint8_t *data, size_t len
 	ws_heartbeat_alive(&c->heartbeat);
 	while (len > 0 && !wait && !c->refused && !c->deciding && ws_connection_state(c) == WS_CONNECTING)
 		wait = take_head(c, &data, &len);
+	*c->input = (struct ws_input){ data, len };
 	if (!wait && ws_connection_state(c) != WS_CONNECTING)
-		take_frames(c, &data, &len);
+		take_frames(c);
 	bool drain = c->refused || c->session.closing.messages_stopped || ws_connection_state(c) == WS_CLOSED;
-	if (len > 0 && !drain && ws_transport_keep(&c->transport, data, len) != 0)
+	if (c->input->len > 0 && !drain && ws_transport_keep(&c->transport, c->input->data, c->input->len) != 0)
 		ws_ending_out_of_memory(c);
 }
 
@@ -278,12 +320,13 @@ static inline long take_some(struct ws_connection *c)
 
 void ws_pump(struct ws_connection *c)
 {
+	struct ws_input input = { .len = 0 };
 	uint8_t *room;
 	ws_connection_hold(c);
-	c->pumping = true;
+	c->input = &input;
 	if (ws_pump_reading(c) && take_some(c) == WS_LOOP_RECEIVE_SIZE && rest_room(c, &room) && ws_pump_reading(c))
 		take_some(c);
-	c->pumping = false;
+	c->input = NULL;
 	ws_connection_settle(c);
 	ws_connection_release(c);
 }

@@ -399,6 +399,12 @@ static int take_frame_in_parts(struct ws_session *s, enum ws_session_mode mode, 
 	                                 : take_control(&frame, piece.data, piece.len, event);
 }
 
+/* Section 5.2: FIN is set, and it is no control frame. */
+bool ws_session_ends_message(const struct ws_session *s, uint8_t first)
+{
+	return !s->reader && !s->in_parts && (first & 0x88) == 0x80;
+}
+
 void ws_session_stream(struct ws_session *s, uint64_t limit)
 {
 	s->in_parts = true;

@@ -107,6 +107,12 @@ int ws_session_next(struct ws_session *s, enum ws_session_mode mode, uint8_t **d
 size_t ws_session_room(const struct ws_session *s, uint8_t **room);
 
 /*
+ * Whether the frame that begins with this byte would end a message that is told of as a whole: until it has, nothing
+ * but a failure is told of.
+ */
+bool ws_session_ends_message(const struct ws_session *s, uint8_t first);
+
+/*
  * The message under way, else the next one, is told of in parts, as they come, and may have so many bytes (UINT64_MAX:
  * any number) in place of max_message. No more than 1 MiB of it is ever held.
  */
