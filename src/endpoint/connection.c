@@ -43,29 +43,33 @@ uint64_t ws_connection_microseconds(void)
 
 /* ---- output */
 
-/*
- * 5.3: a client masks with a key that nobody can guess, a new one for every frame. What is short is put together, and
- * masked, where it waits to be sent.
- */
-int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len)
+/* What is long, or goes over TLS. key: a client's mask; NULL: there is none. */
+static int write_in_parts(struct ws_connection *c, unsigned opcode, const void *data, size_t len, const uint8_t *key)
 {
-	uint8_t own[WS_FRAME_HEAD_SIZE], key[4];
-	bool masked = c->session.closing.role == WS_CLIENT;
-	if (masked && ws_random_fill(c->endpoint->loop, key, sizeof key) != 0)
-		return WS_ERROR_SYSTEM;
-	uint8_t *room = ws_transport_cork(&c->transport, ws_frame_head_size(len, masked) + len);
-	uint8_t *head = room ? room : own;
-	size_t size = ws_frame_head(head, opcode, !(opcode & WS_MORE_FOLLOWS), len, masked ? key : NULL);
-	if (room && len)
-		memcpy(room + size, data, len);
-	if (room && masked)
-		ws_mask_xor(room + size, len, key, 0);
-	if (room)
-		return 0;
-	if (masked && len && !(data = ws_session_pool_mask(c->endpoint->options.session.pool, data, len, key)))
+	uint8_t head[WS_FRAME_HEAD_SIZE];
+	size_t size = ws_frame_head(head, opcode, !(opcode & WS_MORE_FOLLOWS), len, key);
+	if (key && len && !(data = ws_session_pool_mask(c->endpoint->options.session.pool, data, len, key)))
 		return WS_ERROR_MEMORY;
 	struct iovec parts[2] = { { head, size }, { (void *)data, len } };
 	return ws_transport_write(&c->transport, parts, len ? 2 : 1);
+}
+
+/* 5.3: a client masks with a key that nobody can guess, a new one for every frame. */
+int ws_connection_write_frame(struct ws_connection *c, unsigned opcode, const void *data, size_t len)
+{
+	uint8_t mask[4];
+	const uint8_t *key = c->session.closing.role == WS_CLIENT ? mask : NULL;
+	if (key && ws_random_fill(c->endpoint->loop, mask, sizeof mask) != 0)
+		return WS_ERROR_SYSTEM;
+	uint8_t *room = ws_transport_cork(&c->transport, ws_frame_head_size(len, key) + len);
+	if (!room)
+		return write_in_parts(c, opcode, data, len, key);
+	room += ws_frame_head(room, opcode, !(opcode & WS_MORE_FOLLOWS), len, key);
+	if (len)
+		memcpy(room, data, len);
+	if (key)
+		ws_mask_xor(room, len, key, 0);
+	return 0;
 }
 
 int ws_connection_timed_ping(struct ws_connection *c)

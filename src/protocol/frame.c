@@ -165,15 +165,14 @@ static const char *decoding_error(const uint8_t head[2])
  * Hands wslay what has come of the head before the key, so that it can refuse it, and some of the payload on credit:
  * a short one, or a byte of a longer one, for then wslay tells the whole head.
  */
-static int decode(struct ws_frame_reader *r, const uint8_t *head, size_t have)
+static int decode(struct ws_frame_reader *r, const uint8_t *head, size_t have, size_t end)
 {
 	struct wslay_frame_iocb iocb;
-	size_t end = length_end(head), length = head[1] & 0x7f;
 	if (r->given == end)
 		return 0;
 	r->give = head + r->given;
 	r->give_len = (have < end ? have : end) - r->given;
-	r->credit = have < end ? 0 : length < 126 ? length : 1;
+	r->credit = have < end ? 0 : end == 2 ? head[1] & 0x7f : 1;
 	ssize_t n = wslay_frame_recv(r->wslay, &iocb);
 	if (n == WSLAY_ERR_WANT_READ) /* the length is still to come */
 		return 0;
@@ -195,17 +194,18 @@ static int read_head(struct ws_frame_reader *r, enum ws_role role, bool deflate,
 	const uint8_t *head = collect(r, data, len, &have);
 	if (have < 2)
 		return WS_AGAIN;
+	size_t end = length_end(head), size = head_end(head);
 	piece->why = first_bytes_wrong(head, role, deflate);
-	if (!piece->why && decode(r, head, have) != 0)
+	if (!piece->why && decode(r, head, have, end) != 0)
 		piece->why = decoding_error(head);
 	if (piece->why)
 		return WS_ERROR_PROTOCOL;
-	if (have < head_end(head))
+	if (have < size)
 		return WS_AGAIN;
 	r->decoded = true;
-	r->masked = head[1] & 0x80;
+	r->masked = size > end;
 	if (r->masked)
-		memcpy(r->key, head + have - sizeof r->key, sizeof r->key);
+		memcpy(r->key, head + end, sizeof r->key);
 	return 0;
 }
 
