@@ -79,7 +79,6 @@ static struct ws_frame_reader *pool_take(struct ws_frame_pool *pool)
 	if (r) {
 		r->decoded = false;
 		r->have = r->given = 0;
-		r->counted = 0;
 	}
 	return r;
 }
@@ -292,7 +291,7 @@ void ws_frame_drop(struct ws_frame_reader **reader)
 size_t ws_frame_head(uint8_t head[WS_FRAME_HEAD_SIZE], unsigned opcode, bool fin, uint64_t length, const uint8_t *key)
 {
 	size_t size = ws_frame_head_size(length, false);
-	head[0] = (uint8_t)((opcode & 0x7f) | (fin ? 0x80 : 0));
+	head[0] = (uint8_t)(opcode | (fin ? 0x80 : 0));
 	head[1] = (uint8_t)((size == 2 ? length : size == 4 ? 126 : 127) | (key ? 0x80 : 0));
 	for (size_t at = size; at > 2; length >>= 8)
 		head[--at] = (uint8_t)length;
