@@ -136,6 +136,8 @@ static void wheel_collect(struct ws_wheel *wheel, uint64_t now, struct ws_timer 
 void ws_wheel_advance(struct ws_wheel *wheel, uint64_t now)
 {
 	struct ws_timer due;
+	if (now == wheel->elapsed && list_empty(&wheel->ready))
+		return; /* many turns fit into a millisecond */
 	list_move(&wheel->ready, &due);
 	due.due = WS_WHEEL_NEVER; /* no slot's index */
 	wheel_collect(wheel, now, &due);
