@@ -16,7 +16,7 @@
 /* Only a server's ws are admitted. */
 static struct ws_box_server *server_of(const struct ws_box *box)
 {
-	return (struct ws_box_server *)box->owner;
+	return (struct ws_box_server *)box->handlers->owner;
 }
 
 static const struct ws_route *route_of(const struct ws_box *box)
@@ -33,7 +33,7 @@ struct make_box {
 static int make_box(lua_State *L)
 {
 	const struct make_box *m = lua_touserdata(L, 1);
-	ws_box_new(L, &m->server->owner, &m->server->own.handlers, m->connection, m->head, m->connection->remote);
+	ws_box_new(L, &m->server->own.handlers, m->connection, m->head, m->connection->remote);
 	return 0;
 }
 
@@ -77,7 +77,7 @@ static void close_unwanted(struct ws_box *box)
 static void open_finished(struct ws_task *task, bool ok)
 {
 	struct ws_box *box = task->call.owner;
-	bool consumer = box->receiver || box->handlers->table || ws_box_has_handler(box, WS_SLOT_MESSAGE);
+	bool consumer = box->waiters->receiver || box->handlers->table || ws_box_has_handler(box, WS_SLOT_MESSAGE);
 	if (!ok)
 		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
 	else if (!consumer)
@@ -187,7 +187,7 @@ static void admit_finished(struct ws_task *task, bool ok)
 
 static void judge(struct ws_box *box)
 {
-	ws_call_start(box->owner->ctx, &(struct ws_call){ .push = push_admit, .arg = box, .results = 3,
+	ws_call_start(box->handlers->owner->ctx, &(struct ws_call){ .push = push_admit, .arg = box, .results = 3,
 	                                                  .finished = admit_finished, .owner = box,
 	                                                  .on_error = ws_box_push_server_error_handler });
 }
@@ -220,7 +220,7 @@ static void consider(struct ws_box *box, const struct ws_head *head)
 static int push_responder(lua_State *L, void *arg)
 {
 	const struct ws_box *box = arg;
-	lua_State *from = box->owner->ctx->L;
+	lua_State *from = box->handlers->owner->ctx->L;
 	lua_pushvalue(from, -1);
 	lua_xmove(from, L, 1);
 	ws_box_push(L, box);

@@ -119,7 +119,7 @@ static int make_box(lua_State *L)
 	struct ws_box_client *box = lua_touserdata(L, 1);
 	const struct ws_client *client = box->client;
 	const struct ws_slice head = { client->request, client->request_len };
-	ws_box_new(L, &box->owner, &box->handlers, client->connection, head, client->connection->remote);
+	ws_box_new(L, &box->handlers, client->connection, head, client->connection->remote);
 	return 0;
 }
 
@@ -229,7 +229,7 @@ int ws_module_connect(lua_State *L)
 	if (!box)
 		return push_start_error(L, WS_ERROR_MEMORY);
 	box->owner = (struct ws_owner){ .ctx = task->ctx, .on_idle = on_idle, .on_error = LUA_NOREF };
-	box->handlers.list = LUA_NOREF;
+	box->handlers = (struct ws_handlers){ .owner = &box->owner, .list = LUA_NOREF };
 	link_client(box);
 	ws_option_names(L, "subprotocols", &box->subprotocols);
 	const struct ws_client_options options = client_options(L, box);

@@ -48,20 +48,20 @@ int ws_box_push_error_handler(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
 	int arguments = push_handler(L, box, WS_SLOT_ERROR);
-	return arguments >= 0 ? arguments : ws_owner_push_error_handler(L, box->owner);
+	return arguments >= 0 ? arguments : ws_owner_push_error_handler(L, box->handlers->owner);
 }
 
 int ws_box_push_server_error_handler(lua_State *L, void *owner)
 {
 	const struct ws_box *box = owner;
-	return ws_owner_push_error_handler(L, box->owner);
+	return ws_owner_push_error_handler(L, box->handlers->owner);
 }
 
 /* ---- running it */
 
 enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call)
 {
-	enum ws_done done = ws_call_start(box->owner->ctx, call);
+	enum ws_done done = ws_call_start(box->handlers->owner->ctx, call);
 	if (done == WS_BUSY)
 		ws_box_hold(box);
 	return done;
@@ -123,9 +123,9 @@ static int push_next_message(lua_State *L, void *arg)
 static enum ws_done on_message(struct ws_connection *c, const struct ws_message *message)
 {
 	struct ws_box *box = box_of(c);
-	struct ws_task *receiver = box->receiver;
+	struct ws_task *receiver = box->waiters->receiver;
 	if (receiver) {
-		box->receiver = NULL;
+		box->waiters->receiver = NULL;
 		ws_box_want(box);
 		ws_box_attend(box, receiver);
 		ws_task_wake(receiver, message);
@@ -145,10 +145,10 @@ static void on_part(struct ws_connection *c, const uint8_t *data, size_t len, bo
 static void on_held(struct ws_connection *c, enum ws_opcode kind)
 {
 	struct ws_box *box = box_of(c);
-	struct ws_task *receiver = box->receiver;
-	if (!receiver || box->receives != WS_RECEIVES_START)
+	struct ws_task *receiver = box->waiters->receiver;
+	if (!receiver || box->waiters->receives != WS_RECEIVES_START)
 		return;
-	box->receiver = NULL;
+	box->waiters->receiver = NULL;
 	ws_task_wake(receiver, &kind);
 }
 
@@ -200,7 +200,7 @@ static enum ws_done on_drain(struct ws_connection *c)
 
 static void on_flushed(struct ws_connection *c)
 {
-	ws_box_wake(&box_of(c)->draining);
+	ws_box_wake(&box_of(c)->waiters->draining);
 }
 
 /* ---- on_closing: its results are checked in the protection of its task */
@@ -281,17 +281,16 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	box->ended = true;
 	ws_box_attend(box, NULL);
 	box->close_told = true; /* an on_close that those who are woken set is not late: it is called below */
-	if (box->receiver)
-		ws_box_wake(&box->receiver);
-	ws_box_wake(&box->draining);
+	ws_box_wake(&box->waiters->receiver);
+	ws_box_wake(&box->waiters->draining);
 	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
 	if (box->close_told) {
 		ws_box_start(box, &(struct ws_call){ .push = push_close, .arg = box, .finished = ws_box_close_finished,
 		                                     .owner = box, .on_error = ws_box_push_error_handler });
 	}
-	if (box->owner->server)
+	if (box->handlers->owner->server)
 		ws_server_close_tell(box);
-	ws_box_wake(&box->closing);
+	ws_box_wake(&box->waiters->closing);
 	ws_box_release(box);
 }
 

@@ -64,7 +64,7 @@ static int set_handler(lua_State *L, struct ws_box *box, enum ws_slot slot)
 int ws_handlers_on_message(lua_State *L)
 {
 	struct ws_box *box = ws_box_check(L);
-	if (box->receiver)
+	if (box->waiters->receiver)
 		return luaL_error(L, "on_message and receive exclude each other: a task is in receive");
 	int results = set_handler(L, box, WS_SLOT_MESSAGE);
 	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))

@@ -23,11 +23,14 @@ enum ws_slot {
 	WS_SLOTS = WS_SLOT_OPEN
 };
 
+struct ws_owner;
+
 /* The user's callbacks. */
 struct ws_handlers {
-	int list;     /* registry: list of functions by enum ws_slot, or LUA_NOREF */
-	unsigned has; /* which slots of it are set: 1 << slot */
-	bool table;   /* they came as a table: nobody's returning means anything */
+	struct ws_owner *owner; /* whose they are, and every ws that has them */
+	int list;               /* registry: list of functions by enum ws_slot, or LUA_NOREF */
+	unsigned has;           /* which slots of it are set: 1 << slot */
+	bool table;             /* they came as a table: nobody's returning means anything */
 };
 
 /* Embedded first in what owns; outlives every ws of its. */

@@ -31,7 +31,7 @@ static void new_reader(lua_State *L, struct ws_box *box, enum ws_opcode kind)
 	lua_setiuservalue(L, -2, 1);
 	luaL_setmetatable(L, type_name);
 	ws_connection_stream(box->connection, limit ? (uint64_t)limit : UINT64_MAX);
-	box->reader = r;
+	box->waiters->reader = r;
 }
 
 static int begun(lua_State *L, int status, lua_KContext ctx)
@@ -63,13 +63,13 @@ int ws_box_reader(lua_State *L)
 void ws_reader_part(struct ws_box *box, const uint8_t *data, size_t len, bool last)
 {
 	const struct ws_message part = { .data = data, .len = len };
-	struct ws_task *receiver = box->receiver;
+	struct ws_task *receiver = box->waiters->receiver;
 	if (last) {
-		box->reader->complete = true;
-		box->reader = NULL;
+		box->waiters->reader->complete = true;
+		box->waiters->reader = NULL;
 		ws_box_attend(box, receiver);
 	}
-	box->receiver = NULL;
+	box->waiters->receiver = NULL;
 	ws_box_want(box);
 	ws_task_wake(receiver, &part);
 }
@@ -100,7 +100,7 @@ static int reader_read(lua_State *L)
 	if (r->box->ended)
 		return ws_box_push_receive_end(L, r->box);
 	double seconds = ws_check_seconds(L, 2, -1);
-	if (r->box->reader != r)
+	if (r->box->waiters->reader != r)
 		return luaL_error(L, "read: the rest of this message has been passed over: the reader was closed, or the next "
 		                     "message was asked for");
 	return ws_box_receive(L, r->box, WS_RECEIVES_PART, seconds, "read", reader_read, read_part);
@@ -117,9 +117,9 @@ static int reader_call(lua_State *L)
 
 void ws_reader_leave(struct ws_box *box)
 {
-	if (!box->reader)
+	if (!box->waiters->reader)
 		return;
-	box->reader = NULL;
+	box->waiters->reader = NULL;
 	if (box->ended)
 		return;
 	ws_connection_skip(box->connection);
@@ -130,9 +130,9 @@ void ws_reader_leave(struct ws_box *box)
 static int reader_gc(lua_State *L)
 {
 	struct ws_reader *r = check_reader(L);
-	if (r->box->reader == r && r->box->receiver && r->box->receives == WS_RECEIVES_PART)
+	if (r->box->waiters->reader == r && r->box->waiters->receiver && r->box->waiters->receives == WS_RECEIVES_PART)
 		return luaL_error(L, "close: another task is in read");
-	if (r->box->reader == r)
+	if (r->box->waiters->reader == r)
 		ws_reader_leave(r->box);
 	return 0;
 }

@@ -126,6 +126,7 @@ static void read_routes(lua_State *L, struct ws_box_server *box)
 	lua_setiuservalue(L, -3, 1);
 	for (size_t i = 0; i < count; i++) {
 		box->routes[i] = ws_route_empty;
+		box->routes[i].handlers.owner = &box->owner;
 		box->route_count = i + 1;
 		lua_pushcfunction(L, read_route);
 		lua_rawgeti(L, -2, (lua_Integer)i + 1);
@@ -159,6 +160,7 @@ int ws_box_server_listen(lua_State *L)
 		.anchor = LUA_NOREF, .match = LUA_NOREF, .renew_tls = LUA_NOREF, .on_topic_empty = LUA_NOREF,
 		.on_close = LUA_NOREF, .log = LUA_NOREF,
 	};
+	box->own.handlers.owner = &box->owner;
 	luaL_setmetatable(L, type_name);
 	ws_route_read(L, &box->own);
 	read_router(L, box);

@@ -39,7 +39,7 @@ static void tell(struct ws_box *box, int function, int (*push)(lua_State *L, voi
 
 void ws_server_close_tell(struct ws_box *box)
 {
-	const struct ws_box_server *server = (struct ws_box_server *)box->owner;
+	const struct ws_box_server *server = (struct ws_box_server *)box->handlers->owner;
 	tell(box, server->on_close, push_close);
 	tell(box, server->log, push_log);
 }

@@ -22,9 +22,9 @@ static struct ws_slice check_topic(lua_State *L)
 /* The topics that ws can subscribe to. Raises. */
 static struct ws_topics *check_topics(lua_State *L, const struct ws_box *box)
 {
-	if (!box->owner->server)
+	if (!box->handlers->owner->server)
 		luaL_error(L, "topics are a server's: the ws of a client has none");
-	return &box->owner->server->topics;
+	return &box->handlers->owner->server->topics;
 }
 
 /*

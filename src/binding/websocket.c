@@ -26,15 +26,36 @@ void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers)
 	box->discard = handlers->table && !(handlers->has & 1u << WS_SLOT_MESSAGE);
 }
 
-struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_handlers *handlers,
-                          struct ws_connection *c, struct ws_slice head, const struct ws_remote *remote)
+static const struct ws_waiters nobody;
+
+struct ws_waiters *ws_box_waiters(lua_State *L, struct ws_box *box)
+{
+	if (box->waiters != &nobody)
+		return box->waiters;
+	struct ws_waiters *waiters = calloc(1, sizeof *waiters);
+	if (!waiters)
+		luaL_error(L, "out of memory");
+	else
+		box->waiters = waiters;
+	return waiters;
+}
+
+static void free_waiters(struct ws_box *box)
+{
+	if (box->waiters != &nobody)
+		free(box->waiters);
+	box->waiters = (struct ws_waiters *)&nobody;
+}
+
+struct ws_box *ws_box_new(lua_State *L, const struct ws_handlers *handlers, struct ws_connection *c,
+                          struct ws_slice head, const struct ws_remote *remote)
 {
 	bool proxied = remote->client[0] != '\0';
 	size_t peer_len = ws_address_len(&remote->peer), client_size = proxied ? strlen(remote->client) + 1 : 0;
 	size_t size = offsetof(struct ws_box, bytes) + head.len + peer_len + client_size;
 	struct ws_box *box = lua_newuserdatauv(L, size, WS_VALUES);
 	*box = (struct ws_box){
-		.owner = owner, .holds = 1, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
+		.holds = 1, .waiters = (struct ws_waiters *)&nobody, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
 		.proxied = proxied,
 	};
 	ws_box_set_handlers(box, handlers);
@@ -44,9 +65,9 @@ struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_
 	luaL_setmetatable(L, ws_box_type);
 	box->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
 	box->connection = c;
-	owner->boxes++;
-	if (owner->server)
-		ws_server_hold(owner->server);
+	handlers->owner->boxes++;
+	if (handlers->owner->server)
+		ws_server_hold(handlers->owner->server);
 	ws_connection_hold(c);
 	c->user = box;
 	return box;
@@ -61,7 +82,7 @@ void ws_box_set_subprotocol(struct ws_box *box, const struct ws_head *head, stru
 
 void ws_box_opened(struct ws_box *box)
 {
-	box->id = ++box->owner->ctx->last_id;
+	box->id = ++box->handlers->owner->ctx->last_id;
 	ws_box_want(box);
 }
 
@@ -73,9 +94,9 @@ void ws_box_hold(struct ws_box *box)
 void ws_box_release(struct ws_box *box)
 {
 	if (--box->holds == 0) {
-		if (box->owner->server)
-			ws_server_release(box->owner->server);
-		luaL_unref(box->owner->ctx->L, LUA_REGISTRYINDEX, box->anchor);
+		if (box->handlers->owner->server)
+			ws_server_release(box->handlers->owner->server);
+		luaL_unref(box->handlers->owner->ctx->L, LUA_REGISTRYINDEX, box->anchor);
 		box->anchor = LUA_NOREF;
 	}
 }
@@ -95,12 +116,13 @@ static int websocket_gc(lua_State *L)
 	if (!box->connection || ws_box_is_collected(box))
 		return 0;
 	if (box->anchor != LUA_NOREF)
-		ws_context_end(box->owner->ctx);
+		ws_context_end(box->handlers->owner->ctx);
 	box->ended = true;
 	box->final_code = (uint16_t)ws_connection_report(box->connection).code;
 	ws_connection_release(box->connection);
+	free_waiters(box);
 	box->connection = (struct ws_connection *)&collected;
-	ws_owner_forget(box->owner);
+	ws_owner_forget(box->handlers->owner);
 	return 0;
 }
 
@@ -114,9 +136,9 @@ struct ws_box *ws_box_check(lua_State *L)
 void ws_box_want(struct ws_box *box)
 {
 	enum ws_session_mode mode = box->discard ? WS_SESSION_DISCARD : WS_SESSION_HOLD;
-	if (box->receiver)
-		mode = box->receives == WS_RECEIVES_START ? WS_SESSION_HOLD : WS_SESSION_DELIVER;
-	else if (box->reader)
+	if (box->waiters->receiver)
+		mode = box->waiters->receives == WS_RECEIVES_START ? WS_SESSION_HOLD : WS_SESSION_DELIVER;
+	else if (box->waiters->reader)
 		mode = WS_SESSION_HOLD;
 	else if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
 		mode = WS_SESSION_DELIVER;
@@ -136,7 +158,8 @@ int ws_module_discard(lua_State *L)
 void ws_box_wake(struct ws_task **list)
 {
 	struct ws_task *task = *list;
-	*list = NULL;
+	if (task)
+		*list = NULL;
 	while (task) {
 		struct ws_task *next = task->next;
 		task->next = NULL;
@@ -271,7 +294,7 @@ static int send_again(lua_State *L, int status, lua_KContext ctx)
 static int wait_to_send(lua_State *L, struct ws_box *box)
 {
 	struct ws_task *task = ws_task_here(L, "send, with the option on_overflow = \"wait\",");
-	return task ? ws_box_wait_in(L, task, &box->draining, -1, send_again) : ws_call_block(L, websocket_send);
+	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, -1, send_again) : ws_call_block(L, websocket_send);
 }
 
 /* Queues the string, or the prepared message, at index 2. */
@@ -326,7 +349,8 @@ static int websocket_drain(lua_State *L)
 	if (!ws_box_is_open(box) || ws_connection_buffered(box->connection) == 0)
 		return drain_end(L, LUA_OK, 0);
 	struct ws_task *task = ws_task_here(L, "drain");
-	return task ? ws_box_wait_in(L, task, &box->draining, seconds, drain_end) : ws_call_block(L, websocket_drain);
+	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, seconds, drain_end)
+	            : ws_call_block(L, websocket_drain);
 }
 
 /* ---- receive */
@@ -338,7 +362,9 @@ static void attendant_over(struct ws_task *task)
 
 void ws_box_attend(struct ws_box *box, struct ws_task *task)
 {
-	struct ws_task *before = box->attendant;
+	struct ws_task *before = box->waiters->attendant;
+	if (!task && !before)
+		return;
 	if (task && task->attends)
 		ws_box_attend(task->attends, NULL);
 	if (before) {
@@ -346,7 +372,7 @@ void ws_box_attend(struct ws_box *box, struct ws_task *task)
 		before->on_over = NULL;
 		ws_box_release(box);
 	}
-	box->attendant = task;
+	box->waiters->attendant = task;
 	ws_connection_attend(box->connection, task != NULL);
 	if (task) {
 		task->attends = box;
@@ -375,7 +401,7 @@ static int received(lua_State *L, int status, lua_KContext ctx)
 static void stop_receiving(struct ws_task *task)
 {
 	struct ws_box *box = task->waits_for;
-	box->receiver = NULL;
+	box->waiters->receiver = NULL;
 	ws_box_want(box);
 }
 
@@ -384,12 +410,13 @@ int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, doub
 {
 	if (ws_box_has_handler(box, WS_SLOT_MESSAGE))
 		return luaL_error(L, "%s and on_message exclude each other: on_message is set, so messages go there", name);
-	if (box->receiver)
+	if (box->waiters->receiver)
 		return luaL_error(L, "another task is in receive already: a message can have one receiver only");
 	struct ws_task *task = ws_task_here(L, name);
 	if (!task)
 		return ws_call_block(L, fn);
-	if (box->attendant == task)
+	struct ws_waiters *waiters = ws_box_waiters(L, box);
+	if (waiters->attendant == task)
 		ws_box_attend(box, NULL);
 	if (what != WS_RECEIVES_PART)
 		ws_reader_leave(box);
@@ -398,8 +425,8 @@ int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, doub
 		task->woken_with = &held;
 		return k(L, LUA_OK, (lua_KContext)task);
 	}
-	box->receiver = task;
-	box->receives = (uint8_t)what;
+	waiters->receiver = task;
+	waiters->receives = what;
 	ws_box_want(box);
 	return ws_task_wait(L, task, seconds, stop_receiving, box, k);
 }
@@ -480,9 +507,10 @@ static int websocket_wait_closed(lua_State *L)
 		return ws_box_push_end(L, box, WS_END_VALUES);
 	double seconds = ws_check_seconds(L, 2, -1);
 	struct ws_task *task = ws_task_here(L, "wait_closed");
-	if (task && box->attendant == task) /* it waits for the end now, so the end need not wait for it */
+	if (task && box->waiters->attendant == task) /* it waits for the end now, so the end need not wait for it */
 		ws_box_attend(box, NULL);
-	return task ? ws_box_wait_in(L, task, &box->closing, seconds, closed_end) : ws_call_block(L, websocket_wait_closed);
+	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->closing, seconds, closed_end)
+	            : ws_call_block(L, websocket_wait_closed);
 }
 
 /* ---- flow */

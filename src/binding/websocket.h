@@ -27,30 +27,36 @@ enum ws_receives {
 	WS_RECEIVES_PART     /* the next bytes of the one that the reader reads */
 };
 
+/* Who waits for something of a ws: nobody ever does where callbacks serve it. */
+struct ws_waiters {
+	struct ws_task *receiver;  /* the task in receive(), reader() or reader:read() */
+	enum ws_receives receives; /* the receiver */
+	struct ws_reader *reader;  /* whose message has not been read to its end; NULL: none */
+	struct ws_task *attendant; /* the task that works on the message that receive() gave it */
+	struct ws_task *draining;  /* tasks in drain() or a waiting send() */
+	struct ws_task *closing;   /* tasks in wait_closed() */
+};
+
 /* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
-	struct ws_owner *owner;           /* outlives it */
-	const struct ws_handlers *handlers; /* its owner's, of the endpoint that was asked for */
+	const struct ws_handlers *handlers; /* of the endpoint that was asked for; they and their owner outlive it */
 	struct ws_connection *connection; /* held */
-	struct ws_task *receiver;         /* the task in receive(), reader() or reader:read() */
-	struct ws_reader *reader;         /* whose message has not been read to its end; NULL: none */
-	struct ws_task *attendant;        /* the task that works on the message that receive() gave it */
-	struct ws_task *draining;         /* tasks in drain() or a waiting send() */
-	struct ws_task *closing;          /* tasks in wait_closed() */
+	struct ws_waiters *waiters;       /* owned, once there has been one: ws_box_waiters; before, all NULL and constant */
 	uint64_t id;
 	int anchor;
 	uint32_t subprotocol_at;          /* where it stands in the head */
 	uint32_t head_len;
 	uint16_t subprotocol_len;         /* 0: none was agreed on */
-	uint16_t holds;                   /* the open connection, every task of its own that waits, its attendant */
-	uint16_t final_code;              /* of one that has been collected */
+	union {
+		uint16_t holds;               /* the open connection, every task of its own that waits, its attendant */
+		uint16_t final_code;          /* of one that has been collected */
+	};
 	uint16_t has;                     /* which handlers are set on ws itself: 1 << slot */
 	bool discard : 1;                 /* messages that nobody wants are dropped */
 	bool ended : 1;                   /* on_close has had its turn: the report is final */
 	bool close_told : 1;              /* an on_close has been called */
 	bool turned_away : 1;             /* authorize closed it: to the callback table it never opened */
 	bool proxied : 1;                 /* a proxy has said whom it speaks for */
-	uint8_t receives;                 /* enum ws_receives, of the receiver */
 	uint8_t peer_len;
 	char bytes[];                     /* the request's head, the peer's union ws_address, and if proxied the client's as text with a NUL */
 };
@@ -78,8 +84,8 @@ bool ws_box_is_open(const struct ws_box *box);
 struct ws_box *ws_box_check(lua_State *L);
 
 /* Makes and anchors the box of a connection that wants to open; head: its request, copied. Raises. */
-struct ws_box *ws_box_new(lua_State *L, struct ws_owner *owner, const struct ws_handlers *handlers,
-                          struct ws_connection *c, struct ws_slice head, const struct ws_remote *remote);
+struct ws_box *ws_box_new(lua_State *L, const struct ws_handlers *handlers, struct ws_connection *c,
+                          struct ws_slice head, const struct ws_remote *remote);
 
 /* The callbacks are others. Before it has opened. */
 void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers);
@@ -138,6 +144,9 @@ void ws_box_want(struct ws_box *box);
 
 /* The task works on a message from now on, until it asks for the next or is over; NULL: nobody does. */
 void ws_box_attend(struct ws_box *box, struct ws_task *task);
+
+/* What those who wait are entered in, made if need be. Raises. */
+struct ws_waiters *ws_box_waiters(lua_State *L, struct ws_box *box);
 
 /* ws_task_wait for a list that ws_box_wake wakes; seconds negative: for as long as it takes. */
 int ws_box_wait_in(lua_State *L, struct ws_task *task, struct ws_task **list, double seconds, lua_KFunction k);

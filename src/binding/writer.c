@@ -31,6 +31,7 @@ int ws_box_writer(lua_State *L)
 	if (!ws_box_is_open(box))
 		return ws_box_push_closed(L, box);
 	enum ws_opcode kind = (enum ws_opcode)ws_check_kind(L, 2);
+	ws_box_waiters(L, box); /* so that write() need not fail where it waits */
 	struct writer *w = lua_newuserdatauv(L, sizeof *w, 1);
 	*w = (struct writer){ .box = box, .kind = kind };
 	lua_pushvalue(L, 1);
@@ -57,7 +58,7 @@ static int write_on(lua_State *L, int status, lua_KContext ctx)
 		size_t left = len - w->at, size = left < WS_FRAGMENT_SIZE ? left : WS_FRAGMENT_SIZE;
 		e = ws_fragments_write(box->connection, data + w->at, size);
 		if (e == WS_ERROR_OVERFLOW)
-			return ws_box_wait_in(L, (struct ws_task *)ctx, &box->draining, -1, write_on);
+			return ws_box_wait_in(L, (struct ws_task *)ctx, &box->waiters->draining, -1, write_on);
 		if (e == 0)
 			w->at += size;
 	}
