@@ -23,7 +23,7 @@ class Cell:
     connections: int = 50
     aim: float | None = None  # what moonsocket's figure should be at most
     is_ratio: bool = True     # the figure is the ratio to the reference
-    once: bool = False        # hardly varies: the first round is enough
+    once: bool = False        # hardly varies, or takes long: the first round is enough
 
 
 def peer(name, title, ecosystem, *modes):
@@ -62,6 +62,9 @@ CELLS = [
     Cell("handshake", "handshake", "handshake", "", aim=1.05, connections=0),
     Cell("stream", "streamed echo of 16 MiB", "stream", "-b 16777216 -f 65536", "stream", connections=1),
     Cell("latency", "latency, 1 KiB, half load", "latency", "-b 1024", is_ratio=False),
+    Cell("growth-10", "echo, 20 B, 10 connections", "cpu", "-b 20", connections=10, once=True),
+    Cell("growth-1k", "echo, 20 B, 1,000 connections", "cpu", "-b 20", connections=1000, once=True),
+    Cell("growth-20k", "echo, 20 B, 19,900 connections", "cpu", "-b 20", connections=19900, once=True),
     Cell("calls", "echo, 1 KiB", "calls", "-b 1024", aim=2.06, is_ratio=False, once=True),
     Cell("idle", "idle connection", "memory", "-b 20", connections=10000, aim=1024, is_ratio=False, once=True),
     Cell("idle-tls", "idle, TLS", "memory", "-t -b 20", "tls", connections=10000, aim=12288, is_ratio=False,

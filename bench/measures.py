@@ -12,6 +12,8 @@ import tempfile
 
 PATIENCE = 120  # seconds for one line of a process
 CORES = sorted(os.sched_getaffinity(0))
+DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # of one process, at most
+BESIDES = 100                                                # that a server, or the load, has besides its connections
 
 
 class Failure(Exception):
@@ -24,8 +26,7 @@ class Process:
     def __init__(self, command, core):
         def prepare():
             os.sched_setaffinity(0, {core})
-            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         self.name = os.path.basename(command[0])
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(command, text=True, preexec_fn=prepare, stdin=subprocess.PIPE,
@@ -143,6 +144,9 @@ UNCHECKED = {"delivery", "handshake"}  # in which the load's first connection do
 
 def take(cell, server_command, load_command, identity, milliseconds):
     """Plays one cell with a fresh server."""
+    if cell.connections + BESIDES > DESCRIPTORS:
+        raise Failure(f"{cell.connections + BESIDES} descriptors are needed, and {DESCRIPTORS} allowed: "
+                      "raise the hard limit (ulimit -Hn) and try again")
     with Server(server_command, cell.mode, identity) as server:
         if cell.measure == "memory":
             return memory(server, load_command, cell)
