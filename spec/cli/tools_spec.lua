@@ -115,7 +115,7 @@ describe("moonsocket chaos", function()
     ]]
     program.run(function(server)
       local url = server:await "^(ws://.*)$"
-      local result = command.pipe("", "chaos", "--timeout", "0.02", url)
+      local result = command.pipe("", "chaos", "--timeout", "0.1", url)
       assert.matches("\na Close frame with 1000 +%- +open +%d+ ms +section 5%.5%.1: our Close frame was not answered\n",
         result.out)
       assert.equal(2, result.status)
