@@ -332,8 +332,11 @@ static void test_bytes(void)
 	for (int byte = 0; byte < 256; byte++) {
 		char name[] = HOST "Xx: y\r\n\r\n", value[] = HOST "X: yzy\r\n\r\n";
 		char target[] = "GET /xx HTTP/1.1\r\n", method[] = "GET ";
-		const bool token = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z')
-			|| (byte >= 'A' && byte <= 'Z') || (byte > 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
+		char host[] = "GET / HTTP/1.1\r\nHost: aXb\r\n\r\n";
+		const bool alphanumeric = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z')
+			|| (byte >= 'A' && byte <= 'Z');
+		const bool token = alphanumeric || (byte > 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
+		const bool in_host = alphanumeric || (byte > 0 && strchr("-._~%!$&'()*+,;=:[]", byte) != NULL);
 		const bool text = byte == '\t' || (byte >= 0x20 && byte <= 0x7E) || byte >= 0x80;
 		unit_row("byte %02x", (unsigned)byte);
 		name[sizeof HOST] = (char)byte;
@@ -341,6 +344,8 @@ static void test_bytes(void)
 			== (token || byte == ':'));
 		value[sizeof HOST + 4 - 1] = (char)byte;
 		CHECK((parse_guarded(ws_head_parse_request, BYTES(value), &head, &refusal) > 0) == text);
+		*strchr(host, 'X') = (char)byte;
+		CHECK((parse_guarded(ws_head_parse_request, BYTES(host), &head, &refusal) > 0) == in_host);
 		target[6] = (char)byte;
 		CHECK((parse_guarded(ws_head_parse_request, BYTES(target), &head, &refusal) == WS_AGAIN)
 			== (byte > 0x20 && byte < 0x7F));
@@ -639,7 +644,7 @@ UNIT_MAIN(
 	{ "the parts of a response", test_response_parts },
 	{ "malformed requests, refused at their first bad byte", test_bad_requests },
 	{ "malformed responses, refused at their first bad byte", test_bad_responses },
-	{ "every byte in a name, a value, a target and a method", test_bytes },
+	{ "every byte in a name, a value, a host, a target and a method", test_bytes },
 	{ "the largest size", test_size },
 	{ "a first line without end", test_size_of_target },
 	{ "64 and 65 headers", test_count },

@@ -91,24 +91,29 @@ describe("trusted_proxies", function()
     end)
   end)
 
-  it("have their clients counted, and not themselves, for max_connections_per_address", function()
-    scene.play({ trusted_proxies = { "127.0.0.1", "unix" }, max_connections_per_address = 1 }, function(s)
-      local function status(forwarded)
-        local p = s:connect()
-        p:send(peer.request(forwarded and ("X-Forwarded-For: %s\r\n"):format(forwarded)))
-        return p:read_response().status
-      end
-      for _ = 1, 3 do s:connect() end -- handshakes under way: nobody knows whose
-      assert.equal(101, status "192.0.2.1")
-      assert.equal(101, status "192.0.2.2")
-      assert.equal(429, status "192.0.2.1")
-      assert.equal(429, status "192.0.2.77, 192.0.2.2") -- what it claims does not help it
-      assert.equal(101, status "2001:db8::1")
-      assert.equal(429, status "2001:db8::2")
-      for _ = 1, 2 do assert.equal(101, status(nil)) end
-      for _ = 1, 2 do assert.equal(101, status "unknown") end
+  for where, path in pairs { ["over TCP"] = false, ["over a Unix socket"] = os.tmpname() } do
+    it("have their clients counted, and not themselves, for max_connections_per_address " .. where, function()
+      local address = path and "unix:" .. path or nil
+      if path then os.remove(path) end
+      local options = { address = address, trusted_proxies = { "127.0.0.1", "unix" }, max_connections_per_address = 1 }
+      scene.play(options, function(s)
+        local function status(forwarded)
+          local p = s:connect()
+          p:send(peer.request(forwarded and ("X-Forwarded-For: %s\r\n"):format(forwarded)))
+          return p:read_response().status
+        end
+        for _ = 1, 3 do s:connect() end -- handshakes under way: nobody knows whose
+        assert.equal(101, status "192.0.2.1")
+        assert.equal(101, status "192.0.2.2")
+        assert.equal(429, status "192.0.2.1")
+        assert.equal(429, status "192.0.2.77, 192.0.2.2") -- what it claims does not help it
+        assert.equal(101, status "2001:db8::1")
+        assert.equal(429, status "2001:db8::2")
+        for _ = 1, 2 do assert.equal(101, status(nil)) end
+        for _ = 1, 2 do assert.equal(101, status "unknown") end
+      end)
     end)
-  end)
+  end
 
   it("may be many: one that does not come last is found", function()
     local proxies = {}
