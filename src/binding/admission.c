@@ -117,7 +117,8 @@ static void admit(struct ws_box *box, const struct ws_head *head)
 }
 
 /* A browser never shows a page the status of a refusal, but it does show it a close code. */
-static void admit_to_close(struct ws_box *box, const struct ws_head *head, unsigned code, const char *reason, size_t len)
+static void admit_to_close(struct ws_box *box, const struct ws_head *head, unsigned code, const char *reason,
+                           size_t len)
 {
 	if (!open_connection(box, head)) {
 		ws_box_release(box);

@@ -58,7 +58,7 @@ struct ws_box {
 	bool turned_away : 1;             /* authorize closed it: to the callback table it never opened */
 	bool proxied : 1;                 /* a proxy has said whom it speaks for */
 	uint8_t peer_len;
-	char bytes[];                     /* the request's head, the peer's union ws_address, and if proxied the client's as text with a NUL */
+	char bytes[];                     /* the request's head, the peer's union ws_address, if proxied the client's text */
 };
 
 /* Pushes the string and "text" or "binary"; returns 2. May raise. */
@@ -93,7 +93,7 @@ void ws_box_set_handlers(struct ws_box *box, const struct ws_handlers *handlers)
 /* Pushes the table of extras of the ws at the index, made if need be. May raise. */
 void ws_box_push_extras(lua_State *L, int index);
 
-/* Remembers the subprotocol that was agreed on: a slice of the bytes that head, its request, was parsed from, or len 0. */
+/* Remembers the subprotocol that was agreed on: a slice of what head, its request, was parsed from, or len 0. */
 void ws_box_set_subprotocol(struct ws_box *box, const struct ws_head *head, struct ws_slice subprotocol);
 
 /* Its connection has opened. */

@@ -57,8 +57,8 @@ static void listener_rested(struct ws_timer *timer)
 }
 
 /*
- * Of a socket that will listen: its connections inherit it (Linux, the BSDs, macOS), which saves each a system call. Those
- * that wait at a socket that was inherited may have come before.
+ * What a socket is told before it listens, its connections inherit (Linux, the BSDs, macOS): a system call less for
+ * each. At a socket that was itself inherited some may wait that came before, so there each is told.
  */
 static void socket_tune(int fd, sa_family_t family, const struct ws_listener_options *options)
 {

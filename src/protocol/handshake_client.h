@@ -22,9 +22,9 @@ long ws_handshake_request(char *out, size_t size, const struct ws_client_request
                           const char key[WS_HANDSHAKE_KEY]);
 
 /*
- * Checks a 101 against what was asked: Upgrade, Connection, one Accept, which must be the right one (ws_handshake_accept),
- * a subprotocol that was offered if any (for extensions: ws_extension_wrong). Returns 0 and the subprotocol (len 0: none),
- * or WS_ERROR_PROTOCOL with *why (static).
+ * Checks a 101 against what was asked: Upgrade, Connection, one Accept, which must be the right one
+ * (ws_handshake_accept), a subprotocol that was offered if any (for extensions: ws_extension_wrong). Returns 0 and the
+ * subprotocol (len 0: none), or WS_ERROR_PROTOCOL with *why (static).
  */
 int ws_handshake_verify(const struct ws_head *head, const char right[WS_HANDSHAKE_ACCEPT], const char *const *offered,
                         size_t count, struct ws_slice *subprotocol, const char **why);
