@@ -49,7 +49,7 @@ static bool stalled_due(const struct ws_transport *t)
 
 static bool broken_due(const struct ws_transport *t)
 {
-	return !t->broken_told && !t->read_failed && (t->lost || (t->write_failed && !transport_reading(t)));
+	return (t->lost || (t->write_failed && !transport_reading(t))) && !t->broken_told && !t->read_failed;
 }
 
 static bool ended_due(const struct ws_transport *t)
