@@ -417,7 +417,7 @@ int ws_transport_write(struct ws_transport *t, const struct iovec *parts, int co
 
 void ws_transport_flush(struct ws_transport *t)
 {
-	if (t->fd < 0 || t->out.size == 0 || t->stalled)
+	if (t->fd < 0 || t->out.size == 0)
 		return;
 	ws_transport_send(t);
 	ws_transport_settle(t);

@@ -47,7 +47,6 @@ static long read_kept(struct ws_transport *t, uint8_t **data)
 	t->kept->from = t->kept->to;
 	t->kept_due = false;
 	t->read_again = ws_transport_end_pending(t);
-	ws_transport_settle(t);
 	return (long)len;
 }
 
