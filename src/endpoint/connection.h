@@ -123,31 +123,12 @@ struct ws_endpoint {
 /* Counted: hold and release. Fields are for reading only, but for user. */
 struct ws_connection {
 	struct ws_transport transport;
-	struct ws_session session;
-	struct ws_timer timer;
-	struct ws_deferred work;       /* the pump, the report of the end, or the last release */
+	/* What every message looks at, beside the transport's; the session begins with what it has of that. */
 	struct ws_endpoint *endpoint;
-	struct ws_connection *prev, *next; /* in its server's list */
-	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
-	union { /* owned, or NULL */
-		struct ws_remote *remote;   /* until it opens */
-		struct ws_rate *rate;       /* once it has opened: what the peer has sent, where its endpoint limits that */
-	};
-	union { /* owned, or NULL */
-		struct ws_file *file;       /* of one that never opens: what follows the head of its answer */
-		struct ws_backlog *backlog; /* once it has opened: what follows the message in fragments */
-	};
-	struct ws_heartbeat heartbeat;
-	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
-	uint64_t deadline;             /* ms: of the handshake, of closing */
-	uint64_t opened_at;            /* ms: when the opening handshake was done */
-	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
-	struct ws_input *input;        /* the pump's, while it runs; NULL: it does not */
 	void *user;                    /* the layer above's */
-	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
-	float rtt;                     /* seconds; negative: not measured yet */
+	struct ws_heartbeat heartbeat;
+	struct ws_input *input;        /* the pump's, while it runs; NULL: it does not */
 	uint32_t references;
-	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
 	uint16_t refused;              /* HTTP status of our answer, if not the 101; 0: none */
 	uint8_t reason_len;
 	uint8_t mode;                  /* enum ws_session_mode that the layer above asked for */
@@ -170,6 +151,26 @@ struct ws_connection {
 	bool attended : 1;             /* by ws_connection_attend */
 	bool eof_held : 1;             /* FIN has come, but is not taken in while it is attended */
 	bool reported : 1;
+	struct ws_session session;
+	struct ws_timer timer;
+	struct ws_deferred work;       /* the pump, the report of the end, or the last release */
+	struct ws_connection *prev, *next; /* in its server's list */
+	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
+	union { /* owned, or NULL */
+		struct ws_remote *remote;   /* until it opens */
+		struct ws_rate *rate;       /* once it has opened: what the peer has sent, where its endpoint limits that */
+	};
+	union { /* owned, or NULL */
+		struct ws_file *file;       /* of one that never opens: what follows the head of its answer */
+		struct ws_backlog *backlog; /* once it has opened: what follows the message in fragments */
+	};
+	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
+	uint64_t deadline;             /* ms: of the handshake, of closing */
+	uint64_t opened_at;            /* ms: when the opening handshake was done */
+	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
+	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
+	float rtt;                     /* seconds; negative: not measured yet */
+	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
 };
 
 /*
