@@ -76,7 +76,7 @@ static void close_unwanted(struct ws_box *box)
 /* A plain loop that is over has nothing more to say; a handler that set on_message has only begun. */
 static void open_finished(struct ws_task *task, bool ok)
 {
-	struct ws_box *box = task->call.owner;
+	struct ws_box *box = task->owner;
 	bool consumer = box->waiters->receiver || box->handlers->table || ws_box_has_handler(box, WS_SLOT_MESSAGE);
 	if (!ok)
 		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
@@ -88,9 +88,10 @@ static void open_finished(struct ws_task *task, bool ok)
 
 static void run_open(struct ws_box *box)
 {
+	static const struct ws_call run = { .push = push_open, .finished = open_finished,
+	                                    .on_error = ws_box_push_error_handler };
 	if (box->handlers->has & 1u << WS_SLOT_OPEN)
-		ws_box_start(box, &(struct ws_call){ .push = push_open, .arg = box, .finished = open_finished, .owner = box,
-		                                     .on_error = ws_box_push_error_handler });
+		ws_box_start(box, &run, box);
 }
 
 /* Answers with the 101. False: the connection has gone meanwhile, or there is no memory. */
@@ -166,7 +167,7 @@ static void answer(struct ws_box *box, lua_State *L)
  */
 static void admit_finished(struct ws_task *task, bool ok)
 {
-	struct ws_box *box = task->call.owner;
+	struct ws_box *box = task->owner;
 	lua_State *L = task->L;
 	size_t len = 0;
 	struct ws_head head;
@@ -188,9 +189,9 @@ static void admit_finished(struct ws_task *task, bool ok)
 
 static void judge(struct ws_box *box)
 {
-	ws_call_start(box->handlers->owner->ctx, &(struct ws_call){ .push = push_admit, .arg = box, .results = 3,
-	                                                  .finished = admit_finished, .owner = box,
-	                                                  .on_error = ws_box_push_server_error_handler });
+	static const struct ws_call run = { .push = push_admit, .results = 3, .finished = admit_finished,
+	                                    .on_error = ws_box_push_server_error_handler };
+	ws_call_start(box->handlers->owner->ctx, &run, box, box);
 }
 
 /* What can be refused without the user. NULL: nothing. */
@@ -232,7 +233,7 @@ static int push_responder(lua_State *L, void *arg)
 
 static void answer_finished(struct ws_task *task, bool ok)
 {
-	struct ws_box *box = task->call.owner;
+	struct ws_box *box = task->owner;
 	if (ok)
 		answer(box, task->L);
 	else
@@ -272,6 +273,8 @@ static void enter_route(struct ws_box *box, const struct ws_head *head, struct w
 /* match returns the number of a route, or a function(request) that answers, or status, body, headers (lines). */
 static void route(struct ws_box *box, const struct ws_head *head)
 {
+	static const struct ws_call run = { .push = push_responder, .results = 3, .finished = answer_finished,
+	                                    .on_error = ws_box_push_server_error_handler };
 	struct ws_box_server *server = server_of(box);
 	lua_State *L = server->owner.ctx->L;
 	int top = lua_gettop(L);
@@ -285,9 +288,7 @@ static void route(struct ws_box *box, const struct ws_head *head)
 		enter_route(box, head, &server->routes[lua_tointeger(L, -3) - 1]);
 	} else {
 		lua_pop(L, 2);
-		ws_call_start(server->owner.ctx,
-		              &(struct ws_call){ .push = push_responder, .arg = box, .results = 3, .finished = answer_finished,
-		                                 .owner = box, .on_error = ws_box_push_server_error_handler });
+		ws_call_start(server->owner.ctx, &run, box, box);
 	}
 	lua_settop(L, top);
 }

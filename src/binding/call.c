@@ -73,7 +73,7 @@ static void task_free(struct ws_task *task)
 	free(task);
 }
 
-static struct ws_task *task_take(struct ws_context *ctx, const struct ws_call *call)
+static struct ws_task *task_take(struct ws_context *ctx, const struct ws_call *call, void *owner)
 {
 	struct ws_task *task = ctx->idle;
 	if (task) {
@@ -84,7 +84,8 @@ static struct ws_task *task_take(struct ws_context *ctx, const struct ws_call *c
 	}
 	if (!task)
 		return NULL;
-	task->call = *call;
+	task->call = call;
+	task->owner = owner;
 	task->has_waited = false;
 	task->next = NULL;
 	return task;
@@ -125,8 +126,7 @@ static const char foreign_yield[] =
 	"coroutine.yield in a task of moonsocket, which nobody resumes: only moonsocket's own functions can wait here";
 
 struct failure {
-	const struct ws_call *call;
-	lua_State *failed; /* its coroutine, still as it was */
+	struct ws_task *task;
 	const char *text;  /* the error; NULL: the value on top of its stack */
 	bool handled;
 };
@@ -136,8 +136,8 @@ static const char *push_error_text(lua_State *L, const struct failure *f)
 {
 	if (f->text)
 		return lua_pushstring(L, f->text);
-	lua_pushvalue(f->failed, -1);
-	lua_xmove(f->failed, L, 1);
+	lua_pushvalue(f->task->L, -1);
+	lua_xmove(f->task->L, L, 1);
 	luaL_tolstring(L, -1, NULL);
 	lua_remove(L, -2);
 	return lua_tostring(L, -1);
@@ -146,10 +146,10 @@ static const char *push_error_text(lua_State *L, const struct failure *f)
 static int push_failure(lua_State *L, void *arg)
 {
 	struct failure *f = arg;
-	int arguments = f->call->on_error(L, f->call->owner);
+	int arguments = f->task->call->on_error(L, f->task->owner);
 	if (arguments < 0)
 		return arguments;
-	luaL_traceback(L, f->failed, push_error_text(L, f), 0);
+	luaL_traceback(L, f->task->L, push_error_text(L, f), 0);
 	f->handled = true;
 	return arguments + 2;
 }
@@ -157,7 +157,7 @@ static int push_failure(lua_State *L, void *arg)
 static int print_failure(lua_State *L)
 {
 	struct failure *f = lua_touserdata(L, 1);
-	luaL_traceback(L, f->failed, push_error_text(L, f), 0);
+	luaL_traceback(L, f->task->L, push_error_text(L, f), 0);
 	fprintf(stderr, "moonsocket: error in a callback: %s\n", lua_tostring(L, -1));
 	return 0;
 }
@@ -166,9 +166,10 @@ static int print_failure(lua_State *L)
 static void tell_failure(struct ws_task *task, const char *text)
 {
 	struct ws_context *ctx = task->ctx;
-	struct failure f = { .call = &task->call, .failed = task->L, .text = text };
-	if (task->call.on_error)
-		ws_call_start(ctx, &(struct ws_call){ .push = push_failure, .arg = &f });
+	static const struct ws_call call = { .push = push_failure };
+	struct failure f = { .task = task, .text = text };
+	if (task->call->on_error)
+		ws_call_start(ctx, &call, NULL, &f);
 	if (f.handled)
 		return;
 	lua_pushcfunction(ctx->L, print_failure);
@@ -196,41 +197,38 @@ static int body_end(lua_State *L, int status, lua_KContext results)
 	return (int)results;
 }
 
-/*
- * Another call without a new task: once one has waited, there is body_end in its place. A hook that was set on the
- * coroutine is not for whoever comes next.
- */
-static int push_next(lua_State *L, const struct ws_call *call)
+/* Not once one has waited: body_end is in body's place then. A hook is not for the next one, as in task_give. */
+static bool again(lua_State *L, const struct ws_task *task)
 {
-	if (!call->push_next || lua_gethook(L))
-		return -1;
+	if (!task->call->again || lua_gethook(L) || !task->call->again(task->arg))
+		return false;
 	lua_settop(L, 1);
-	return call->push_next(L, call->arg);
+	return true;
 }
 
 /* The function that every callback's coroutine runs: here it is safe to push what may need memory. */
 static int body(lua_State *L)
 {
 	struct ws_task *task = lua_touserdata(L, 1);
-	const struct ws_call *call = &task->call;
-	int arguments = call->push(L, call->arg);
-	if (arguments < 0)
-		return 0;
-	do
-		lua_callk(L, arguments, call->results, call->results, body_end);
-	while ((arguments = push_next(L, call)) >= 0);
-	return call->results;
+	int results = task->call->results;
+	do {
+		int arguments = task->call->push(L, task->arg);
+		if (arguments < 0)
+			return 0;
+		lua_callk(L, arguments, results, results, body_end);
+	} while (again(L, task));
+	return results;
 }
 
 static enum ws_done task_over(struct ws_task *task, int status)
 {
 	bool ok = status == LUA_OK;
-	if (!ok && !task->call.catches)
+	if (!ok && !task->call->catches)
 		tell_failure(task, status == LUA_YIELD ? foreign_yield : NULL);
 	if (task->on_over)
 		task->on_over(task);
-	if (task->call.finished)
-		task->call.finished(task, ok);
+	if (task->call->finished)
+		task->call->finished(task, ok);
 	if (!ok)
 		reset_thread(task->L, task->ctx->current);
 	task_give(task);
@@ -255,16 +253,17 @@ static enum ws_done task_resume(struct ws_task *task, int arguments)
 	return task_over(task, status);
 }
 
-enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call)
+enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call, void *owner, void *arg)
 {
-	struct ws_task *task = task_take(ctx, call);
+	struct ws_task *task = task_take(ctx, call, owner);
 	if (!task) {
 		fputs("moonsocket: no memory for a callback\n", stderr);
-		struct ws_task none = { .ctx = ctx, .call = *call };
+		struct ws_task none = { .ctx = ctx, .call = call, .owner = owner };
 		if (call->finished)
 			call->finished(&none, false);
 		return WS_DONE;
 	}
+	task->arg = arg;
 	lua_pushcfunction(task->L, body);
 	lua_pushlightuserdata(task->L, task);
 	return task_resume(task, 1);
@@ -292,7 +291,7 @@ void ws_call_go(lua_State *L, int arguments)
 {
 	struct ws_context *ctx = ws_context_of(L);
 	static const struct ws_call nothing = { .results = 0 };
-	struct ws_task *task = task_take(ctx, &nothing);
+	struct ws_task *task = task_take(ctx, &nothing, NULL);
 	check_room(L, task, arguments + 1);
 	lua_xmove(L, task->L, arguments + 1);
 	ws_loop_hold(ctx->loop);
@@ -398,7 +397,7 @@ struct block {
 /* Takes the results (or the error) over before the coroutine is used again. */
 static void block_finished(struct ws_task *task, bool ok)
 {
-	struct block *b = task->call.owner;
+	struct block *b = task->owner;
 	b->ok = ok;
 	b->results = ok ? lua_gettop(task->L) : 1;
 	if (lua_checkstack(b->L, b->results))
@@ -421,8 +420,8 @@ int ws_call_block(lua_State *L, lua_CFunction fn)
 {
 	struct ws_context *ctx = ws_context_of(L);
 	struct block b = { .L = L, .results = -1 };
-	const struct ws_call call = { .finished = block_finished, .owner = &b, .catches = true };
-	struct ws_task *task = task_take(ctx, &call);
+	static const struct ws_call call = { .finished = block_finished, .catches = true };
+	struct ws_task *task = task_take(ctx, &call, &b);
 	int arguments = lua_gettop(L);
 	check_room(L, task, arguments + 1);
 	lua_pushcfunction(task->L, fn);

@@ -16,21 +16,16 @@ struct ws_box;
 struct ws_cancellation;
 
 /*
- * What a task is to run. push puts a function and its arguments on the task's stack and returns the number of
- * arguments; negative: nothing is to be called. It may raise. finished is told once how it went, with the results on
- * top of the stack, before the coroutine is used again; it must not raise.
+ * What a task is to run, one for each kind of callback; owner and arg are the task's. push puts a function and its
+ * arguments on the task's stack and returns the number of arguments; negative: nothing is to be called. It may raise.
+ * finished is told once how it went, with the results on top of the stack, before the coroutine is used again; it must
+ * not raise.
  */
 struct ws_call {
 	int (*push)(lua_State *L, void *arg);
-	/*
-	 * As push, for another call by the same task after one that has not waited, and so on; NULL: there is none. The
-	 * results, then, are 0.
-	 */
-	int (*push_next)(lua_State *L, void *arg);
-	void *arg;              /* of push and push_next; lives until ws_call_start returns */
-	int results;
+	bool (*again)(void *arg); /* whether push is to be called for another one, after one that has not waited; or NULL */
+	int results;              /* of the last one */
 	void (*finished)(struct ws_task *task, bool ok);
-	void *owner;            /* of finished and on_error */
 	/*
 	 * Pushes the function that wants to know of an error, and what it is to get before message and traceback; returns
 	 * how many arguments that is; negative: stderr, as with NULL. May raise.
@@ -45,7 +40,9 @@ struct ws_task {
 	int anchor;             /* of the coroutine, in the registry */
 	struct ws_task *next;   /* in the idle list, or in the list of those who wait for the same thing */
 	struct ws_task *prev_task, *next_task; /* in the list of all tasks */
-	struct ws_call call;
+	const struct ws_call *call;
+	void *owner;            /* of finished and on_error */
+	void *arg;              /* of push and again */
 	void (*on_over)(struct ws_task *task); /* told before finished; NULL: nobody */
 	struct ws_box *attends; /* on_over's: the ws whose message it works on */
 	struct ws_timer timer;  /* of the present wait */
@@ -63,8 +60,8 @@ struct ws_task {
 /* How many arguments the function at the index can see: what it does not look at need not be made. */
 int ws_call_takes(lua_State *L, int index);
 
-/* Runs it until it waits (WS_BUSY) or is over (WS_DONE; finished has been called). */
-enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call);
+/* Runs it until it waits (WS_BUSY) or is over (WS_DONE; finished has been called). arg lives until this returns. */
+enum ws_done ws_call_start(struct ws_context *ctx, const struct ws_call *call, void *owner, void *arg);
 
 /* Starts the function and the arguments on top of L's stack as a task of its own at the end of the turn. Raises. */
 void ws_call_go(lua_State *L, int arguments);

@@ -59,9 +59,9 @@ int ws_box_push_server_error_handler(lua_State *L, void *owner)
 
 /* ---- running it */
 
-enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call)
+enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call, void *arg)
 {
-	enum ws_done done = ws_call_start(box->handlers->owner->ctx, call);
+	enum ws_done done = ws_call_start(box->handlers->owner->ctx, call, box, arg);
 	if (done == WS_BUSY)
 		ws_box_hold(box);
 	return done;
@@ -69,22 +69,13 @@ enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call)
 
 static void event_finished(struct ws_task *task, bool ok)
 {
-	struct ws_box *box = task->call.owner;
+	struct ws_box *box = task->owner;
 	if (!ok)
 		ws_connection_fail(box->connection, WS_CODE_INTERNAL_ERROR, ws_callback_raised);
 	if (task->has_waited) {
 		ws_connection_continue(box->connection);
 		ws_box_release(box);
 	}
-}
-
-/* A call of a function of this box, after which the connection goes on. */
-static enum ws_done run(struct ws_box *box, struct ws_call call)
-{
-	call.finished = event_finished;
-	call.owner = box;
-	call.on_error = ws_box_push_error_handler;
-	return ws_box_start(box, &call);
 }
 
 /* ---- messages */
@@ -111,17 +102,18 @@ static int push_message(lua_State *L, void *arg)
 	return arguments + ws_message_push(L, &call->message);
 }
 
-/* More that came with it. Whoever is to have it may be another by now. */
-static int push_next_message(lua_State *L, void *arg)
+/* One that came with it. Whoever is to have it may be another by now. */
+static bool next_message(void *arg)
 {
 	struct message_call *call = arg;
-	bool next = ws_box_has_handler(call->box, WS_SLOT_MESSAGE) &&
-	            ws_connection_next_message(call->box->connection, &call->message);
-	return next ? push_message(L, call) : -1;
+	return ws_box_has_handler(call->box, WS_SLOT_MESSAGE) &&
+	       ws_connection_next_message(call->box->connection, &call->message);
 }
 
 static enum ws_done on_message(struct ws_connection *c, const struct ws_message *message)
 {
+	static const struct ws_call run = { .push = push_message, .again = next_message, .finished = event_finished,
+	                                    .on_error = ws_box_push_error_handler };
 	struct ws_box *box = box_of(c);
 	struct ws_task *receiver = box->waiters->receiver;
 	if (receiver) {
@@ -134,7 +126,7 @@ static enum ws_done on_message(struct ws_connection *c, const struct ws_message 
 	if (!ws_box_has_handler(box, WS_SLOT_MESSAGE))
 		return WS_DONE;
 	struct message_call call = { box, *message };
-	return run(box, (struct ws_call){ .push = push_message, .push_next = push_next_message, .arg = &call });
+	return ws_box_start(box, &run, &call);
 }
 
 static void on_part(struct ws_connection *c, const uint8_t *data, size_t len, bool last)
@@ -178,9 +170,10 @@ static int push_control(lua_State *L, void *arg)
 
 static enum ws_done control(struct ws_connection *c, enum ws_slot slot, const uint8_t *data, size_t len, double rtt)
 {
+	static const struct ws_call run = { .push = push_control, .finished = event_finished,
+	                                    .on_error = ws_box_push_error_handler };
 	struct control_call call = { .box = box_of(c), .slot = slot, .data = data, .len = len, .rtt = rtt };
-	bool has = ws_box_has_handler(call.box, slot);
-	return has ? run(box_of(c), (struct ws_call){ .push = push_control, .arg = &call }) : WS_DONE;
+	return ws_box_has_handler(call.box, slot) ? ws_box_start(box_of(c), &run, &call) : WS_DONE;
 }
 
 static enum ws_done on_ping(struct ws_connection *c, const uint8_t *data, size_t len)
@@ -236,7 +229,7 @@ static int push_closing(lua_State *L, void *arg)
 
 static void closing_finished(struct ws_task *task, bool ok)
 {
-	struct ws_box *box = task->call.owner;
+	struct ws_box *box = task->owner;
 	size_t len = 0;
 	if (ok && lua_isinteger(task->L, -2)) {
 		bool text = lua_type(task->L, -1) == LUA_TSTRING;
@@ -248,13 +241,11 @@ static void closing_finished(struct ws_task *task, bool ok)
 
 static enum ws_done on_closing(struct ws_connection *c, unsigned code, const uint8_t *reason, size_t len)
 {
+	static const struct ws_call run = { .push = push_closing, .results = 2, .finished = closing_finished,
+	                                    .on_error = ws_box_push_error_handler };
 	struct ws_box *box = box_of(c);
 	struct control_call call = { .box = box, .data = reason, .len = len, .code = code };
-	if (!ws_box_has_handler(box, WS_SLOT_CLOSING))
-		return WS_DONE;
-	return ws_box_start(box, &(struct ws_call){ .push = push_closing, .arg = &call, .results = 2,
-	                                            .finished = closing_finished, .owner = box,
-	                                            .on_error = ws_box_push_error_handler });
+	return ws_box_has_handler(box, WS_SLOT_CLOSING) ? ws_box_start(box, &run, &call) : WS_DONE;
 }
 
 /* ---- on_close */
@@ -270,12 +261,14 @@ void ws_box_close_finished(struct ws_task *task, bool ok)
 {
 	(void)ok;
 	if (task->has_waited)
-		ws_box_release(task->call.owner);
+		ws_box_release(task->owner);
 }
 
 /* Those who wait for something else first: what they do with the end may be what on_close counts on. */
 static void on_close(struct ws_connection *c, const struct ws_closing_report *report)
 {
+	static const struct ws_call run = { .push = push_close, .finished = ws_box_close_finished,
+	                                    .on_error = ws_box_push_error_handler };
 	struct ws_box *box = box_of(c);
 	(void)report;
 	box->ended = true;
@@ -284,10 +277,8 @@ static void on_close(struct ws_connection *c, const struct ws_closing_report *re
 	ws_box_wake(&box->waiters->receiver);
 	ws_box_wake(&box->waiters->draining);
 	box->close_told = ws_box_has_handler(box, WS_SLOT_CLOSE);
-	if (box->close_told) {
-		ws_box_start(box, &(struct ws_call){ .push = push_close, .arg = box, .finished = ws_box_close_finished,
-		                                     .owner = box, .on_error = ws_box_push_error_handler });
-	}
+	if (box->close_told)
+		ws_box_start(box, &run, box);
 	if (box->handlers->owner->server)
 		ws_server_close_tell(box);
 	ws_box_wake(&box->waiters->closing);

@@ -29,19 +29,22 @@ static int push_log(lua_State *L, void *arg)
 	return arguments + 1;
 }
 
-static void tell(struct ws_box *box, int function, int (*push)(lua_State *L, void *arg))
+static void tell(struct ws_box *box, int function, const struct ws_call *run)
 {
 	struct close_call call = { box, function };
 	if (function != LUA_NOREF)
-		ws_box_start(box, &(struct ws_call){ .push = push, .arg = &call, .finished = ws_box_close_finished,
-		                                     .owner = box, .on_error = ws_box_push_server_error_handler });
+		ws_box_start(box, run, &call);
 }
 
 void ws_server_close_tell(struct ws_box *box)
 {
+	static const struct ws_call run_close = { .push = push_close, .finished = ws_box_close_finished,
+	                                          .on_error = ws_box_push_server_error_handler };
+	static const struct ws_call run_log = { .push = push_log, .finished = ws_box_close_finished,
+	                                        .on_error = ws_box_push_server_error_handler };
 	const struct ws_box_server *server = (struct ws_box_server *)box->handlers->owner;
-	tell(box, server->on_close, push_close);
-	tell(box, server->log, push_log);
+	tell(box, server->on_close, &run_close);
+	tell(box, server->log, &run_log);
 }
 
 int ws_server_close_set(lua_State *L)

@@ -65,7 +65,7 @@ static int push_function(lua_State *L, void *arg)
 
 static void finished(struct ws_task *task, bool ok)
 {
-	struct handle *h = task->call.owner;
+	struct handle *h = task->owner;
 	(void)ok;
 	h->busy = false;
 	if (!h->active)
@@ -74,12 +74,13 @@ static void finished(struct ws_task *task, bool ok)
 
 static void call(struct handle *h)
 {
+	static const struct ws_call run = { .push = push_function, .finished = finished };
 	if (h->busy)
 		return;
 	h->busy = true;
 	if (!h->signal && !h->interval)
 		cancel(h);
-	ws_call_start(h->ctx, &(struct ws_call){ .push = push_function, .arg = h, .finished = finished, .owner = h });
+	ws_call_start(h->ctx, &run, h, h);
 }
 
 static void on_timer(struct ws_timer *timer)

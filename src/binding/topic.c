@@ -161,11 +161,9 @@ static int push_empty(lua_State *L, void *arg)
 
 void ws_box_server_topic_empty(void *server, struct ws_slice name)
 {
+	static const struct ws_call run = { .push = push_empty, .on_error = ws_owner_push_error_handler };
 	struct ws_box_server *box = server;
 	struct empty_call call = { box, name };
-	const struct ws_call start = {
-		.push = push_empty, .arg = &call, .owner = &box->owner, .on_error = ws_owner_push_error_handler,
-	};
 	if (box->on_topic_empty != LUA_NOREF)
-		ws_call_start(box->owner.ctx, &start);
+		ws_call_start(box->owner.ctx, &run, &box->owner, &call);
 }

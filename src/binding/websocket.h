@@ -157,8 +157,8 @@ void ws_box_wake(struct ws_task **list);
 /* Whether ws, or its server's callback table, has a function for the slot. */
 bool ws_box_has_handler(const struct ws_box *box, enum ws_slot slot);
 
-/* ws_call_start for a function of this box, which is not collected while the task waits. */
-enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call);
+/* ws_call_start for a function of this box, its owner, which is not collected while the task waits. */
+enum ws_done ws_box_start(struct ws_box *box, const struct ws_call *call, void *arg);
 
 /* on_error of a struct ws_call whose owner is the box: what is closest to it; what its server has. */
 int ws_box_push_error_handler(lua_State *L, void *owner);

@@ -87,7 +87,7 @@ static bool has_rate(const struct ws_connection *c)
 }
 
 /* False: it is too much, and has closed the connection. */
-static bool admit_message(struct ws_connection *c, const struct ws_session_event *ev, struct ws_message *message)
+static inline bool admit_message(struct ws_connection *c, const struct ws_session_event *ev, struct ws_message *message)
 {
 	if (has_rate(c) && !within_rate(c, 1, ev->len))
 		return false;
