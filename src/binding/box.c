@@ -105,10 +105,10 @@ unsigned ws_check_close(lua_State *L, int index, const char **reason, size_t *le
 /* 0: it is none. */
 static int kind_at(lua_State *L, int index)
 {
-	if (lua_isnoneornil(L, index))
-		return WS_TEXT;
-	size_t len = 0;
-	const char *kind = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : "";
+	size_t len;
+	const char *kind = lua_tolstring(L, index, &len);
+	if (!kind)
+		return lua_isnoneornil(L, index) ? WS_TEXT : 0;
 	if (len == 4 && !memcmp(kind, "text", 4))
 		return WS_TEXT;
 	return len == 6 && !memcmp(kind, "binary", 6) ? WS_BINARY : 0;

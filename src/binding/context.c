@@ -94,6 +94,10 @@ struct ws_context *ws_context_open(lua_State *L)
 	lua_pushcfunction(L, context_gc);
 	lua_setfield(L, -2, "__gc");
 	lua_setmetatable(L, -2);
+	lua_pushliteral(L, "text");
+	ctx->text = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_pushliteral(L, "binary");
+	ctx->binary = luaL_ref(L, LUA_REGISTRYINDEX);
 	ctx->loop = ws_loop_new();
 	if (!ctx->loop)
 		luaL_error(L, "moonsocket has no event loop: out of memory or of file descriptors");

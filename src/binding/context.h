@@ -20,6 +20,7 @@ struct ws_context {
 	lua_State *current;        /* the thread that runs now, for lua_resume's sake */
 	struct ws_loop *loop;
 	struct ws_session_pool pool;
+	int text, binary;          /* registry: these strings, so that they need not be looked for */
 	struct ws_task *running;   /* the task whose coroutine runs now; NULL: none */
 	struct ws_task *tasks;     /* all of them */
 	struct ws_task *idle;      /* finished tasks, whose coroutines are used again */

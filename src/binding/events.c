@@ -80,13 +80,11 @@ static void event_finished(struct ws_task *task, bool ok)
 
 /* ---- messages */
 
-int ws_message_push(lua_State *L, const struct ws_message *m)
+int ws_box_push_message(lua_State *L, const struct ws_box *box, const struct ws_message *m)
 {
+	const struct ws_context *ctx = box->handlers->owner->ctx;
 	lua_pushlstring(L, (const char *)m->data, m->len);
-	if (m->kind == WS_TEXT)
-		lua_pushliteral(L, "text");
-	else
-		lua_pushliteral(L, "binary");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, m->kind == WS_TEXT ? ctx->text : ctx->binary);
 	return 2;
 }
 
@@ -99,7 +97,7 @@ static int push_message(lua_State *L, void *arg)
 {
 	const struct message_call *call = arg;
 	int arguments = push_handler(L, call->box, WS_SLOT_MESSAGE);
-	return arguments + ws_message_push(L, &call->message);
+	return arguments + ws_box_push_message(L, call->box, &call->message);
 }
 
 /* One that came with it. Whoever is to have it may be another by now. */

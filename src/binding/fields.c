@@ -103,10 +103,10 @@ static const struct field *find_field(const char *name)
 /* Upvalue 2: the methods. Then our fields, then the user's own. */
 int ws_fields_index(lua_State *L)
 {
-	struct ws_box *box = lua_touserdata(L, 1); /* __metatable hides this function from all others */
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
 		return 1;
+	struct ws_box *box = lua_touserdata(L, 1); /* __metatable hides this function from all others */
 	const struct field *field = lua_type(L, 2) == LUA_TSTRING ? find_field(lua_tostring(L, 2)) : NULL;
 	if (field) {
 		field->push(L, box);

@@ -394,7 +394,7 @@ static int received(lua_State *L, int status, lua_KContext ctx)
 	struct ws_box *box = ws_box_check(L);
 	(void)status;
 	if (task->woken_with)
-		return ws_message_push(L, task->woken_with);
+		return ws_box_push_message(L, box, task->woken_with);
 	return box->ended ? ws_box_push_receive_end(L, box) : ws_box_push_timeout(L);
 }
 

@@ -61,8 +61,8 @@ struct ws_box {
 	char bytes[];                     /* the request's head, the peer's union ws_address, if proxied the client's text */
 };
 
-/* Pushes the string and "text" or "binary"; returns 2. May raise. */
-int ws_message_push(lua_State *L, const struct ws_message *m);
+/* Pushes a message of this ws, and "text" or "binary"; returns 2. May raise. */
+int ws_box_push_message(lua_State *L, const struct ws_box *box, const struct ws_message *m);
 
 extern const char ws_box_type[];
 
