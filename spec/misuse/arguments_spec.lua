@@ -112,6 +112,12 @@ local CASES = {
   ["ws.send"] = {
     ["ws.send('x')"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got string)",
     ["ws.send()"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got no value)",
+    ["ws.send(server)"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got moonsocket.server)",
+    ["ws.send(timer)"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got moonsocket.timer)",
+    ["ws.send(io.stdout)"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got FILE*)",
+    ["ws.send(debug.upvalueid(f, 1))"] = "(moonsocket.websocket expected, got light userdata)",
+    ["ws.send(('x'):rep(1000))"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got string)",
+    ["ws.send({})"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got table)",
     ["ws.send(server, 'x')"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got moonsocket.server)",
     ["ws.send(request, 'x')"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got moonsocket.request)",
     ["ws.send(timer, 'x')"] = "bad argument #1 to 'send' (moonsocket.websocket expected, got moonsocket.timer)",
@@ -175,7 +181,7 @@ describe("wrong arguments of", function()
   setup(function()
     at_hand = setmetatable({
       moonsocket = moonsocket,
-      f = function() end,
+      f = function() return raw end,
       timer = moonsocket.after(1000, print),
       set = function(object, name, value)
         local ok, wrong = pcall(function() object[name] = value end)

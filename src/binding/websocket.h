@@ -39,6 +39,7 @@ struct ws_waiters {
 
 /* The userdata; the registry anchors it from a valid request until the refusal, or until its on_close is over. */
 struct ws_box {
+	const char *type;                 /* ws_box_type: by this it is told from other userdata */
 	const struct ws_handlers *handlers; /* of the endpoint that was asked for; they and their owner outlive it */
 	struct ws_connection *connection; /* held */
 	struct ws_waiters *waiters;       /* owned, once there has been one: ws_box_waiters; before, all NULL and constant */
