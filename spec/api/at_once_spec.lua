@@ -10,6 +10,13 @@ local function texts(...)
   return table.concat(bytes)
 end
 
+-- So many texts of that size, none like another.
+local function different(count, size)
+  local bytes = {}
+  for i = 1, count do bytes[i] = peer.text(string.char(64 + i):rep(size)) end
+  return table.concat(bytes)
+end
+
 -- Sends the bytes at once to a server of which act(ws, told) has set the callbacks. told: what they were told, in
 -- order; at the end "closed" and the code. Then after(p, s, told), if given, else the peer's Close. Returns told.
 local function at_once(bytes, act, after, options)
@@ -137,9 +144,7 @@ describe("messages that come at once", function()
 
   it("are collected one by one", function()
     local size, count, grown = 4096, 0, 0
-    local bytes = {}
-    for i = 1, 24 do bytes[i] = peer.text((tostring(i % 10)):rep(size)) end
-    at_once(table.concat(bytes), function(ws)
+    at_once(different(24, size), function(ws)
       local before
       ws:on_message(function()
         collectgarbage()
@@ -242,5 +247,118 @@ describe("the next message that came at the same time", function()
       end)
     end)
     assert.same({ "a", "p", "closed 1000" }, told)
+  end)
+end)
+
+describe("a task that receives what came at once", function()
+  local function loop(act)
+    return function(ws, told)
+      for message, kind in ws:messages() do
+        told[#told + 1] = kind .. " " .. message
+        if act and message == "a" then act(ws, told) end
+      end
+      told[#told + 1] = "over"
+    end
+  end
+
+  it("gets one after the other, and what is no message in its place", function()
+    local bytes = texts("a", "b") .. peer.ping "ping" .. peer.binary "c" .. peer.frame { opcode = 1, fin = false }
+      .. peer.ping "pong" .. peer.frame { opcode = 0, payload = "d" } .. texts "e" .. peer.close(1001) .. texts "never"
+    local told = at_once(bytes, function(ws, told)
+      ws:on_ping(note(told))
+      loop()(ws, told)
+    end, function() end)
+    assert.same({ "text a", "text b", "ping", "binary c", "pong", "text d", "text e", "over", "closed 1001" }, told)
+  end)
+
+  it("gets what came with the handshake", function()
+    local told = {}
+    scene.play({ handler = function(ws) loop()(ws, told) end }, function(s)
+      s:outcome(s:open(nil, texts("a", "b") .. peer.close(1000)))
+    end)
+    assert.same({ "text a", "text b", "over" }, told)
+  end)
+
+  it("may wait in between", function()
+    local told = at_once(texts("a", "b", "c"), loop(function() moonsocket.sleep(0.002) end))
+    assert.same({ "text a", "text b", "text c", "over", "closed 1000" }, told)
+  end)
+
+  it("may leave the others to a callback", function()
+    local told = at_once(texts("a", "b", "c"), function(ws, told)
+      told[1] = ws:receive()
+      ws:on_message(note(told))
+    end)
+    assert.same({ "a", "b", "c", "closed 1000" }, told)
+  end)
+
+  it("may leave the others to nobody", function()
+    local told = at_once(texts("a", "b"), function(ws, told) told[1] = ws:receive() end)
+    assert.same({ "a", "closed 1000" }, told)
+  end)
+
+  it("may share them with another", function()
+    local had = { first = 0, other = 0 }
+    local told = at_once(texts("a", "b", "c", "d"), function(ws, told)
+      local function receive_two(name)
+        for _ = 1, 2 do
+          told[#told + 1] = ws:receive()
+          had[name] = had[name] + 1
+          moonsocket.sleep(0.001)
+        end
+      end
+      receive_two "first"
+      moonsocket.go(receive_two, "other")
+      ws:wait_closed()
+    end)
+    assert.same({ "a", "b", "c", "d", "closed 1000" }, told)
+    assert.same({ first = 2, other = 2 }, had)
+  end)
+
+  it("gets no more after terminate", function()
+    local told = at_once(texts("a", "b"), loop(function(ws) ws:terminate() end), function() end)
+    assert.same({ "text a", "over", "closed 1006" }, told)
+  end)
+
+  it("gets no more while it is paused", function()
+    local told = at_once(texts("a", "b"), loop(function(ws, told)
+      ws:pause()
+      assert(select(2, ws:receive(0.002)) == "timeout")
+      told[#told + 1] = "nothing"
+      ws:resume()
+    end))
+    assert.same({ "text a", "nothing", "text b", "over", "closed 1000" }, told)
+  end)
+
+  it("gets no more than max_rate allows", function()
+    local told = at_once(texts("a", "b", "c"), loop(), function() end,
+      { max_rate = { messages = 0.1, burst = 20, over = "close" } })
+    assert.same({ "text a", "text b", "over", "closed 1008" }, told)
+  end)
+
+  it("is told of a message that breaks the protocol after those before it", function()
+    local told = at_once(texts("a", "b") .. peer.text "\xff" .. texts "never", loop(), function() end)
+    assert.same({ "text a", "text b", "over", "closed 1007" }, told)
+  end)
+
+  it("gets none that stands behind the peer's Close", function()
+    local told = at_once(texts "a" .. peer.close(1001) .. texts "never", function(ws, told)
+      ws:on_closing(function() told[#told + 1] = tostring(ws:receive(0.002)) end)
+      told[#told + 1] = ws:receive()
+      ws:wait_closed()
+    end, function() end)
+    assert.same({ "a", "nil", "closed 1001" }, told)
+  end)
+
+  it("leaves nothing of those that it has had", function()
+    local grown, before = 0, nil
+    at_once(different(24, 4096), function(ws)
+      for _ in ws:messages() do
+        collectgarbage()
+        before = before or collectgarbage "count"
+        grown = math.max(grown, collectgarbage "count" - before)
+      end
+    end)
+    assert.is_true(grown < 12, grown)
   end)
 end)

@@ -55,8 +55,8 @@ struct ws_box *ws_box_new(lua_State *L, const struct ws_handlers *handlers, stru
 	size_t size = offsetof(struct ws_box, bytes) + head.len + peer_len + client_size;
 	struct ws_box *box = lua_newuserdatauv(L, size, WS_VALUES);
 	*box = (struct ws_box){
-		.type = ws_box_type, .holds = 1, .waiters = (struct ws_waiters *)&nobody, .head_len = (uint32_t)head.len, .peer_len = (uint8_t)peer_len,
-		.proxied = proxied,
+		.type = ws_box_type, .holds = 1, .waiters = (struct ws_waiters *)&nobody, .head_len = (uint32_t)head.len,
+		.peer_len = (uint8_t)peer_len, .proxied = proxied,
 	};
 	ws_box_set_handlers(box, handlers);
 	memcpy(box->bytes, head.data, head.len);
@@ -366,7 +366,7 @@ static void attendant_over(struct ws_task *task)
 void ws_box_attend(struct ws_box *box, struct ws_task *task)
 {
 	struct ws_task *before = box->waiters->attendant;
-	if (!task && !before)
+	if (task == before)
 		return;
 	if (task && task->attends)
 		ws_box_attend(task->attends, NULL);
@@ -419,10 +419,16 @@ int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, doub
 	if (!task)
 		return ws_call_block(L, fn);
 	struct ws_waiters *waiters = ws_box_waiters(L, box);
-	if (waiters->attendant == task)
-		ws_box_attend(box, NULL);
 	if (what != WS_RECEIVES_PART)
 		ws_reader_leave(box);
+	struct ws_message next; /* one that has come with the one before */
+	if (what == WS_RECEIVES_MESSAGE && ws_connection_next_message(box->connection, &next)) {
+		ws_box_attend(box, task);
+		task->woken_with = &next;
+		return k(L, LUA_OK, (lua_KContext)task);
+	}
+	if (waiters->attendant == task)
+		ws_box_attend(box, NULL);
 	enum ws_opcode held = what == WS_RECEIVES_START ? ws_connection_held(box->connection) : 0;
 	if (held) {
 		task->woken_with = &held;

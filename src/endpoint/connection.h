@@ -258,8 +258,9 @@ void ws_connection_terminate(struct ws_connection *c, const char *why);
 void ws_connection_continue(struct ws_connection *c);
 
 /*
- * Inside a callback of its own: takes the message that comes next, if it has come whole and may be delivered now. It
- * lives until the next is taken or the callback is over. False: what follows is told of when the callback is over.
+ * Inside a callback of its own, for somebody who wants it now: takes the message that comes next, if it has come whole
+ * and nothing must be waited for. It lives until the next is taken or the callback is over. False: what follows is told
+ * of when the callback is over.
  */
 bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message);
 

@@ -194,10 +194,10 @@ static bool goes_on(const struct ws_connection *c)
 }
 
 /* False: all input has been taken, or it fails for want of memory. */
-static bool next_event(struct ws_connection *c, struct ws_session_event *ev)
+static bool next_event(struct ws_connection *c, enum ws_session_mode mode, struct ws_session_event *ev)
 {
 	c->held = false;
-	int e = ws_session_next(&c->session, mode(c), &c->input->data, &c->input->len, ev);
+	int e = ws_session_next(&c->session, mode, &c->input->data, &c->input->len, ev);
 	if (e == WS_ERROR_MEMORY)
 		ws_ending_out_of_memory(c);
 	return e == 0;
@@ -207,7 +207,7 @@ static bool next_event(struct ws_connection *c, struct ws_session_event *ev)
 static void take_frames(struct ws_connection *c)
 {
 	struct ws_session_event ev;
-	while (goes_on(c) && next_event(c, &ev)) {
+	while (goes_on(c) && next_event(c, mode(c), &ev)) {
 		dispatch(c, &ev);
 		ws_session_done(&c->session);
 	}
@@ -216,8 +216,8 @@ static void take_frames(struct ws_connection *c)
 bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message)
 {
 	struct ws_session_event ev;
-	if (!c->input || !goes_on(c) || mode(c) != WS_SESSION_DELIVER ||
-	    !ws_session_ends_message(&c->session, *c->input->data) || !next_event(c, &ev))
+	if (!c->input || !goes_on(c) || c->busy || c->overdue || !ws_session_ends_message(&c->session, *c->input->data) ||
+	    !next_event(c, WS_SESSION_DELIVER, &ev))
 		return false;
 	if (ev.type == WS_SESSION_MESSAGE)
 		return admit_message(c, &ev, message);
