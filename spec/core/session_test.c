@@ -921,11 +921,33 @@ static void test_mask(void)
 	free(data);
 }
 
+/* Not in mid-frame, where the next byte is payload, and not where the message is told of in parts. */
+static void test_ends_message(void)
+{
+	struct ws_session s;
+	struct ws_session_event ev;
+	uint8_t half[] = { FIN | WS_TEXT, 0x82, 0, 0, 0, 0, 'x' }, *data = half;
+	size_t len = sizeof half;
+
+	ws_session_init(&s, WS_SERVER, &limited);
+	for (unsigned first = 0; first < 256; first++)
+		CHECK(ws_session_ends_message(&s, (uint8_t)first) == (first >= FIN && (first & 0x0f) < WS_CLOSE));
+	CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == WS_AGAIN);
+	CHECK(!ws_session_ends_message(&s, FIN | WS_TEXT));
+	ws_session_clear(&s);
+	ws_session_init(&s, WS_SERVER, &limited);
+	ws_session_stream(&s, LIMIT);
+	CHECK(!ws_session_ends_message(&s, FIN | WS_TEXT));
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+}
+
 UNIT_MAIN(
 	{ "messages come whole, in kind", test_messages },
 	{ "fragments are joined, with control frames between them told at once", test_fragments },
 	{ "what is told does not depend on how the bytes are cut, nor on messages that had to wait", test_cuts },
 	{ "a message that may not be told of stays where it is", test_hold },
+	{ "a frame is seen by its first byte to end a message", test_ends_message },
 	{ "each failure has its code, and what came before it is told", test_failures },
 	{ "text that is not UTF-8 is found at the first bad byte of an unfinished frame", test_bad_byte },
 	{ "the limit holds for a frame and for the sum of fragments, not for several messages", test_limit },

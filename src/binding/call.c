@@ -300,9 +300,9 @@ void ws_call_go(lua_State *L, int arguments)
 
 /* ---- waiting */
 
-struct ws_task *ws_task_here(lua_State *L, const char *what)
+struct ws_task *ws_task_here(struct ws_context *ctx, lua_State *L, const char *what)
 {
-	struct ws_context *ctx = ws_context_alive(L);
+	ws_context_check_alive(L, ctx);
 	struct ws_task *task = ctx->running;
 	if (task && task->L == L) {
 		if (!lua_isyieldable(L))

@@ -70,7 +70,7 @@ void ws_call_go(lua_State *L, int arguments);
  * For a function that waits: the task it is running in; NULL at top level, where ws_call_block is to be used. Raises
  * where neither is possible: a coroutine of somebody else, inside a comparator or a finalizer.
  */
-struct ws_task *ws_task_here(lua_State *L, const char *what);
+struct ws_task *ws_task_here(struct ws_context *ctx, lua_State *L, const char *what);
 
 /*
  * Waits: seconds negative for as long as it takes. cancel takes the task off what it waits for, when the time is up or

@@ -220,7 +220,7 @@ int ws_module_connect(lua_State *L)
 {
 	static const struct ws_client_handler handler = { on_verified, on_open, on_failed };
 	struct ws_cancellation *cancellation = ws_cancellation_check(L, 2);
-	struct ws_task *task = ws_task_here(L, "connect");
+	struct ws_task *task = ws_task_here(ws_context_of(L), L, "connect");
 	if (!task)
 		return ws_call_block(L, ws_module_connect);
 	if (cancellation && cancellation->cancelled)

@@ -23,11 +23,16 @@ struct ws_context *ws_context_of(lua_State *L)
 	return ctx;
 }
 
+void ws_context_check_alive(lua_State *L, const struct ws_context *ctx)
+{
+	if (ctx->ending)
+		luaL_error(L, "the Lua state is being closed: nothing can be started or waited for any more");
+}
+
 struct ws_context *ws_context_alive(lua_State *L)
 {
 	struct ws_context *ctx = ws_context_of(L);
-	if (ctx->ending)
-		luaL_error(L, "the Lua state is being closed: nothing can be started or waited for any more");
+	ws_context_check_alive(L, ctx);
 	return ctx;
 }
 

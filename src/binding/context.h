@@ -37,7 +37,10 @@ struct ws_context {
 /* The state's context; made by luaopen. */
 struct ws_context *ws_context_of(lua_State *L);
 
-/* The same, for what starts something or waits. Raises where the state is being closed. */
+/* For what starts something or waits. Raises where the state is being closed. */
+void ws_context_check_alive(lua_State *L, const struct ws_context *ctx);
+
+/* The state's context, checked. */
 struct ws_context *ws_context_alive(lua_State *L);
 
 /* Makes it if there is none. Raises. */

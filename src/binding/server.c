@@ -267,7 +267,7 @@ static int wait_for_shutdown(lua_State *L)
 	struct ws_box_server *box = ws_box_server_check(L);
 	if (box->over)
 		return shutdown_end(L, LUA_OK, 0);
-	struct ws_task *task = ws_task_here(L, "shutdown");
+	struct ws_task *task = ws_task_here(box->owner.ctx, L, "shutdown");
 	return task ? ws_box_wait_in(L, task, &box->waiting, -1, shutdown_end) : ws_call_block(L, wait_for_shutdown);
 }
 

@@ -144,7 +144,7 @@ static int stream_receive(lua_State *L)
 		return push_nil(L, "closed");
 	if (t->eof || t->read_failed)
 		return push_nil(L, end_of(t));
-	struct ws_task *task = ws_task_here(L, "receive");
+	struct ws_task *task = ws_task_here(ws_context_of(L), L, "receive");
 	if (!task)
 		return ws_call_block(L, stream_receive);
 	if (s->waiting)
@@ -277,7 +277,7 @@ static struct stream *new_stream(lua_State *L, struct ws_context *ctx)
 
 int ws_module_stream(lua_State *L)
 {
-	struct ws_task *task = ws_task_here(L, "stream");
+	struct ws_task *task = ws_task_here(ws_context_of(L), L, "stream");
 	if (!task)
 		return ws_call_block(L, ws_module_stream);
 	const struct ws_connector_target target = {

@@ -209,7 +209,7 @@ int ws_module_sleep(lua_State *L)
 {
 	double seconds = check_seconds(L);
 	struct ws_cancellation *cancellation = ws_cancellation_check(L, 2);
-	struct ws_task *task = ws_task_here(L, "sleep");
+	struct ws_task *task = ws_task_here(ws_context_of(L), L, "sleep");
 	if (!task)
 		return ws_call_block(L, ws_module_sleep);
 	if (cancellation && cancellation->cancelled)
@@ -285,7 +285,7 @@ int ws_module_wait(lua_State *L)
 	int fd = check_descriptor(L, 1);
 	bool write = check_mode(L, 2);
 	double seconds = ws_check_seconds(L, 3, -1);
-	struct ws_task *task = ws_task_here(L, "wait");
+	struct ws_task *task = ws_task_here(ws_context_of(L), L, "wait");
 	if (!task)
 		return ws_call_block(L, ws_module_wait);
 	struct ws_watch *watch = ws_watch_new(task->ctx->loop, fd, write, on_ready, task);

@@ -296,7 +296,7 @@ static int send_again(lua_State *L, int status, lua_KContext ctx)
 
 static int wait_to_send(lua_State *L, struct ws_box *box)
 {
-	struct ws_task *task = ws_task_here(L, "send, with the option on_overflow = \"wait\",");
+	struct ws_task *task = ws_task_here(box->handlers->owner->ctx, L, "send, with the option on_overflow = \"wait\",");
 	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, -1, send_again) : ws_call_block(L, websocket_send);
 }
 
@@ -351,7 +351,7 @@ static int websocket_drain(lua_State *L)
 	ws_transport_flush(&box->connection->transport);
 	if (!ws_box_is_open(box) || ws_connection_buffered(box->connection) == 0)
 		return drain_end(L, LUA_OK, 0);
-	struct ws_task *task = ws_task_here(L, "drain");
+	struct ws_task *task = ws_task_here(box->handlers->owner->ctx, L, "drain");
 	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, seconds, drain_end)
 	            : ws_call_block(L, websocket_drain);
 }
@@ -415,7 +415,7 @@ int ws_box_receive(lua_State *L, struct ws_box *box, enum ws_receives what, doub
 		return luaL_error(L, "%s and on_message exclude each other: on_message is set, so messages go there", name);
 	if (box->waiters->receiver)
 		return luaL_error(L, "another task is in receive already: a message can have one receiver only");
-	struct ws_task *task = ws_task_here(L, name);
+	struct ws_task *task = ws_task_here(box->handlers->owner->ctx, L, name);
 	if (!task)
 		return ws_call_block(L, fn);
 	struct ws_waiters *waiters = ws_box_waiters(L, box);
@@ -514,7 +514,7 @@ static int websocket_wait_closed(lua_State *L)
 	if (box->ended)
 		return ws_box_push_end(L, box, WS_END_VALUES);
 	double seconds = ws_check_seconds(L, 2, -1);
-	struct ws_task *task = ws_task_here(L, "wait_closed");
+	struct ws_task *task = ws_task_here(box->handlers->owner->ctx, L, "wait_closed");
 	if (task && box->waiters->attendant == task) /* it waits for the end now, so the end need not wait for it */
 		ws_box_attend(box, NULL);
 	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->closing, seconds, closed_end)

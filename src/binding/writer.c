@@ -90,7 +90,7 @@ static int writer_write(lua_State *L)
 	struct ws_utf8 utf8 = w->utf8;
 	bool valid = w->kind != WS_TEXT || ws_utf8_feed(&utf8, (const uint8_t *)data, len);
 	luaL_argcheck(L, valid, 2, "text is not valid UTF-8: write it as \"binary\"");
-	struct ws_task *task = ws_task_here(L, "write");
+	struct ws_task *task = ws_task_here(w->box->handlers->owner->ctx, L, "write");
 	if (!task)
 		return ws_call_block(L, writer_write);
 	w->utf8 = utf8;

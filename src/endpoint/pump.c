@@ -216,7 +216,7 @@ static void take_frames(struct ws_connection *c)
 bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message)
 {
 	struct ws_session_event ev;
-	if (!c->input || !goes_on(c) || c->busy || c->overdue || !ws_session_ends_message(&c->session, *c->input->data) ||
+	if (!c->input || !goes_on(c) || !ws_session_ends_message(&c->session, *c->input->data) ||
 	    !next_event(c, WS_SESSION_DELIVER, &ev))
 		return false;
 	if (ev.type == WS_SESSION_MESSAGE)
