@@ -460,9 +460,8 @@ void ws_connection_continue(struct ws_connection *c)
 
 void ws_connection_want(struct ws_connection *c, enum ws_session_mode mode)
 {
-	bool was_reading = ws_pump_reading(c);
 	c->mode = (uint8_t)mode;
-	if (!was_reading && ws_pump_reading(c))
+	if (c->held && ws_pump_reading(c)) /* it waits no longer */
 		ws_loop_defer(c->endpoint->loop, &c->work);
 }
 
