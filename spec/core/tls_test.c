@@ -225,12 +225,42 @@ static void test_errors_of_others(void)
 	const struct ws_tls_peer peer = {.host = "host.example", .port = 443};
 
 	CHECK(begin(c, s, &peer));
-	talk(ROOM);
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	talk(3);
 	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
 	CHECK(ws_tls_write(client.tls, "ping", 4) == 0);
 	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
 	talk(3); /* the first piece is no whole record */
 	CHECK(told(&server, "ping") && server.end == WS_AGAIN && ws_tls_why(server.tls)[0] == '\0');
+	ws_tls_end(server.tls);
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	talk(ROOM);
+	CHECK(client.end == 0 && ws_tls_why(client.tls)[0] == '\0');
+	leave();
+	CHECK(begin(c, s, &peer));
+	talk(ROOM);
+	CHECK(ws_tls_write(client.tls, "ping", 4) == 0);
+	client.out[client.out_len - 1] ^= 1;
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	talk(ROOM);
+	CHECK(strcmp(ws_tls_why(server.tls), "TLS failed: decryption failed or bad record mac") == 0);
+	CHECK(strcmp(ws_tls_why(client.tls), "TLS failed: the peer gave up, with the alert bad record mac") == 0);
+	leave();
+	ws_tls_context_release(c);
+	ws_tls_context_release(s);
+}
+
+/* TLS 1.2 allows it (RFC 5246 section 7.2.1). */
+static void test_close_in_handshake(void)
+{
+	struct ws_tls_context *c = new_client(cert), *s = new_server();
+	const struct ws_tls_peer peer = {.host = "host.example", .port = 443};
+	static struct side stranger;
+
+	CHECK(begin(c, s, &peer));
+	(void)put_out(&stranger, "\x15\x03\x03\0\2\1\0", 7);
+	deliver(&stranger, &client, ROOM);
+	CHECK(client.end == 0 && ws_tls_why(client.tls)[0] == '\0');
 	leave();
 	ws_tls_context_release(c);
 	ws_tls_context_release(s);
@@ -277,6 +307,7 @@ static void test_protocols(void)
 	CHECK(client.end == WS_ERROR_PROTOCOL && server.end == WS_ERROR_PROTOCOL);
 	CHECK(strcmp(ws_tls_why(server.tls), "TLS failed: no application protocol") == 0);
 	CHECK(strcmp(ws_tls_why(client.tls), "TLS failed: the peer gave up, with the alert no application protocol") == 0);
+	CHECK(ERR_peek_error() == 0); /* others look at the queue, too */
 	CHECK(ws_tls_write(client.tls, "x", 1) == WS_ERROR_PROTOCOL && ws_tls_write(server.tls, "x", 1) == WS_ERROR_PROTOCOL);
 	leave();
 	ws_tls_context_release(c);
@@ -566,6 +597,7 @@ static void test_output_refused(void)
 UNIT_MAIN(
 	{ "a handshake, what both say, and both ends, in pieces of every size", test_exchange },
 	{ "errors that others left behind are not taken for its own", test_errors_of_others },
+	{ "the peer closes in the handshake", test_close_in_handshake },
 	{ "who asks for a name gets its certificate", test_names },
 	{ "no protocol in common is told to both", test_protocols },
 	{ "what is no TLS is called so", test_strangers },

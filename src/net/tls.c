@@ -20,13 +20,6 @@ unsigned long ws_tls_error(void)
 	return error;
 }
 
-/* For the hot path, where the queue is nearly always empty: to clear it costs 800 instructions even then. */
-static void clear_errors(void)
-{
-	if (ERR_peek_error())
-		ERR_clear_error();
-}
-
 const char *ws_tls_reason(unsigned long error)
 {
 	const char *reason = ERR_SYSTEM_ERROR(error) ? strerror((int)ERR_GET_REASON(error)) : ERR_reason_error_string(error);
@@ -66,14 +59,32 @@ static void say_why(struct ws_tls *tls, unsigned long error)
 	tls->why = strdup(why);
 }
 
-static long fail(struct ws_tls *tls)
+static long fail(struct ws_tls *tls, unsigned long error)
 {
-	unsigned long error = ws_tls_error();
 	if (ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST)
 		answer_http(tls);
 	tls->failed = true;
 	say_why(tls, error);
+	ERR_clear_error();
 	return WS_ERROR_PROTOCOL;
+}
+
+/*
+ * After a call that did not do what it was to. A handshake's emptied OpenSSL's queue of errors first, and the first entry
+ * names the cause. Before any other call that would cost 200 instructions at the least, and others may have left theirs:
+ * the last entry is what TLS says, and only without any does SSL_get_error tell what the connection itself knows. One that
+ * is no longer established has failed.
+ */
+static void take_outcome(struct ws_tls *tls, bool established)
+{
+	unsigned long error = established ? ERR_peek_last_error() : ERR_peek_error();
+	if (established)
+		ERR_clear_error();
+	int outcome = SSL_get_error(tls->ssl, 0);
+	if (outcome == SSL_ERROR_ZERO_RETURN && (!established || SSL_is_init_finished(tls->ssl)))
+		tls->closed = true;
+	else if (outcome != SSL_ERROR_WANT_READ)
+		fail(tls, error);
 }
 
 /* ---- the BIO */
@@ -158,9 +169,8 @@ static void take_first(struct ws_tls *tls, const struct ws_tls_peer *peer)
 		return;
 	tls->in = peer->first;
 	tls->in_len = peer->first_len;
-	int result = SSL_do_handshake(tls->ssl);
-	if (result != 1 && SSL_get_error(tls->ssl, result) != SSL_ERROR_WANT_READ)
-		fail(tls);
+	if (SSL_do_handshake(tls->ssl) != 1)
+		take_outcome(tls, false);
 }
 
 static bool start(struct ws_tls *tls, const struct ws_tls_peer *peer)
@@ -231,9 +241,8 @@ static int write_out(struct ws_tls *tls, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
 		size_t written = 0;
-		clear_errors();
 		if (SSL_write_ex(tls->ssl, data, len, &written) != 1)
-			return tls->failed ? WS_ERROR_PROTOCOL : (int)fail(tls);
+			return tls->failed ? WS_ERROR_PROTOCOL : (int)fail(tls, ERR_peek_last_error());
 		data += written;
 		len -= written;
 	}
@@ -254,23 +263,18 @@ static int write_waiting(struct ws_tls *tls)
 long ws_tls_read(struct ws_tls *tls, const uint8_t *data, size_t len, uint8_t *plain, size_t size)
 {
 	size_t have = 0, n;
+	bool established = SSL_is_init_finished(tls->ssl);
 	tls->in = data;
 	tls->in_len = len;
 	while (!tls->closed && !tls->failed && have < size) {
-		clear_errors();
 		if (SSL_read_ex(tls->ssl, plain + have, size - have, &n) == 1) {
 			have += n;
 			if (tls->in_len == 0)
 				break; /* there was room for a whole record: OpenSSL could only say that it wants more */
 			continue;
 		}
-		int error = SSL_get_error(tls->ssl, 0);
-		if (error == SSL_ERROR_WANT_READ)
-			break;
-		if (error == SSL_ERROR_ZERO_RETURN)
-			tls->closed = true;
-		else
-			fail(tls);
+		take_outcome(tls, established);
+		break;
 	}
 	if (!tls->failed)
 		write_waiting(tls);
