@@ -59,6 +59,8 @@ CELLS = [
     Cell("tls-64k", "TLS, 64 KiB", "cpu", "-t -b 65536", "tls", aim=0.80),
     Cell("publish-1", "delivery to 1,000 subscribers", "delivery", "-b 100", "publish", aim=0.95, connections=1000),
     Cell("publish-8", "the same, 8 messages at once", "delivery", "-b 100 -n 8", "publish", aim=0.95, connections=1000),
+    Cell("publish-10", "delivery to 10 subscribers", "delivery", "-b 100", "publish", connections=10, once=True),
+    Cell("publish-10k", "delivery to 10,000 subscribers", "delivery", "-b 100", "publish", connections=10000, once=True),
     Cell("handshake", "handshake", "handshake", "", aim=1.05, connections=0),
     Cell("stream", "streamed echo of 16 MiB", "stream", "-b 16777216 -f 65536", "stream", connections=1),
     Cell("latency", "latency, 1 KiB, half load", "latency", "-b 1024", is_ratio=False),
