@@ -33,7 +33,7 @@ def peer(name, title, ecosystem, *modes):
 REFERENCE = "uwebsockets"
 PEERS = [
     peer("uwebsockets", "uWebSockets", "cargo", "echo", "shared", "takeover", "tls", "publish"),
-    peer("floor", "raw floor", "c", "echo", "publish"),
+    peer("floor", "raw floor", "c", "echo", "publish", "tls"),
     peer("moonsocket", "moonsocket", "lua", "echo", "shared", "takeover", "tls", "publish", "stream"),
     peer("fastwebsockets", "fastwebsockets", "cargo", "echo", "tls"),
     peer("libwebsockets", "libwebsockets", "system", "echo", "takeover", "tls"),
