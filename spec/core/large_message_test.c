@@ -84,7 +84,7 @@ static void end(const char *log)
 
 static struct {
 	bool plays;       /* in the place of the scene's socket */
-	size_t at, least; /* in the wire, which comes again and again; what every recv is short of */
+	size_t at, lacks; /* in the wire, which comes again and again; by how much each recv is not full */
 	int calls;
 	size_t sizes[4];  /* asked for by the first of them */
 } kernel;
@@ -96,16 +96,16 @@ ssize_t recv(int fd, void *buffer, size_t size, int flags)
 	if (kernel.calls < 4)
 		kernel.sizes[kernel.calls] = size;
 	kernel.calls++;
-	size -= kernel.least;
+	size -= kernel.lacks;
 	for (size_t i = 0; i < size; i++)
 		((uint8_t *)buffer)[i] = wire[kernel.at++ % wire_len];
 	return (ssize_t)size;
 }
 
-static void play_kernel(size_t least)
+static void play_kernel(size_t lacks)
 {
 	memset(&kernel, 0, sizeof kernel);
-	kernel.least = least;
+	kernel.lacks = lacks;
 	kernel.plays = true;
 	scene_bytes(&scene, "", 1); /* so that it is readable */
 	(void)ws_loop_turn(scene.loop, 0);
@@ -126,7 +126,7 @@ static void test_two_reads(void)
 static void test_one_read(void)
 {
 	static const struct {
-		size_t len, least;
+		size_t len, lacks;
 	} rows[] = {
 		{ 12000, 0 }, /* messages fill the buffer, and it ends inside the last one */
 		{ LARGE, 1 }, /* there was no more */
@@ -135,7 +135,7 @@ static void test_one_read(void)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		open_scene();
 		frame(FIN | WS_BINARY, 0, rows[i].len);
-		play_kernel(rows[i].least);
+		play_kernel(rows[i].lacks);
 		unit_row("%zu bytes", rows[i].len);
 		CHECK(kernel.calls == 1);
 		end(rows[i].len < LARGE ? "message(12000) message(12000) " : "finished ");

@@ -352,6 +352,30 @@ static void test_room(void)
 	free(bytes);
 }
 
+/* Nor, where only fragments are announced, past what is kept, as long as they fit into that. */
+static void test_room_for_fragments(void)
+{
+	enum { MESSAGE = 1024 * 1024, PIECE = 48 * 1024 };
+	struct ws_session s;
+	struct ws_session_event ev = { .type = WS_SESSION_PING };
+	uint8_t *bytes = malloc(8 + PIECE);
+	CHECK(bytes != NULL);
+	ws_session_init(&s, WS_SERVER, &(const struct ws_session_options){ &pool, 16 * MESSAGE });
+	for (int i = 0; i < MESSAGE / PIECE; i++) {
+		uint8_t *data = bytes, first = i == 0 ? WS_BINARY : WS_CONTINUATION;
+		size_t len = 8 + PIECE;
+		memset(bytes, 0, len);
+		memcpy(bytes, (uint8_t[]){ i == MESSAGE / PIECE - 1 ? FIN | first : first, 0x80 | 126, PIECE >> 8 }, 3);
+		CHECK(ws_session_next(&s, WS_SESSION_DELIVER, &data, &len, &ev) == (bytes[0] & FIN ? 0 : WS_AGAIN));
+	}
+	CHECK(ev.type == WS_SESSION_MESSAGE && ev.len == MESSAGE / PIECE * PIECE);
+	ws_session_done(&s);
+	CHECK(pool.assembly != NULL);
+	ws_session_clear(&s);
+	ws_session_pool_clear(&pool);
+	free(bytes);
+}
+
 /* ---- against the naive reader */
 
 /* ---- compressed messages (RFC 7692) */
@@ -733,12 +757,12 @@ static void test_growth(void)
 }
 
 /* Whether the session has so much room, and takes what is received there as the stream's next bytes. */
-static bool receive_in_place(struct ws_session *s, const uint8_t *bytes, size_t len, size_t expected,
+static bool receive_in_place(struct ws_session *s, const uint8_t *bytes, size_t len, size_t size,
                              struct ws_session_event *ev, int result)
 {
 	uint8_t *room;
 
-	if (ws_session_room(s, &room) != expected)
+	if (ws_session_room(s, &room) != size)
 		return false;
 	memcpy(room, bytes, len);
 	return ws_session_next(s, WS_SESSION_DELIVER, &room, &len, ev) == result && len == 0;
@@ -958,6 +982,7 @@ UNIT_MAIN(
 	{ "the reason of a Close frame is cut between characters", test_close_payload },
 	{ "nothing is held once a message was handed over", test_memory },
 	{ "the room of a message grows no further than the message can", test_room },
+	{ "the room of fragments is kept, if they fit into what is", test_room_for_fragments },
 	{ "wherever the mode changes, nothing is lost, doubled or put in another order", test_modes },
 	{ "messages in parts are what they are whole", test_parts },
 	{ "a part is told of as it comes; the rest of a message that nobody wants is passed over", test_parts_of_one },

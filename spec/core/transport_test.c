@@ -481,14 +481,14 @@ static void keep_without_pause(void)
 
 enum { ROOM = 60 };
 
-static uint8_t room[ROOM];
+static uint8_t place[ROOM];
 static bool in_room; /* what was last read */
 
 static void read_into_room(struct end *e)
 {
 	uint8_t *data = NULL;
-	e->last = ws_transport_read_into(&e->t, room, ROOM, &data);
-	in_room = data == room;
+	e->last = ws_transport_read_into(&e->t, place, ROOM, &data);
+	in_room = data == place;
 	if (e->last > 0)
 		end_check(e, data, e->last);
 }
@@ -521,9 +521,9 @@ static void read_into(void)
 	CHECK(e.last == ROOM && in_room && e.received + 40 == at && !e.wrong);
 	turn_until(&e.readables, 7);
 	uint8_t *data;
-	CHECK(ws_transport_read_into(&e.t, room, ROOM, &data) == WS_AGAIN);
+	CHECK(ws_transport_read_into(&e.t, place, ROOM, &data) == WS_AGAIN);
 	ws_transport_close(&e.t);
-	CHECK(ws_transport_read_into(&e.t, room, ROOM, &data) == WS_AGAIN);
+	CHECK(ws_transport_read_into(&e.t, place, ROOM, &data) == WS_AGAIN);
 	close(raw);
 }
 

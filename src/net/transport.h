@@ -79,7 +79,10 @@ const char *ws_transport_error(const struct ws_transport *t);
  */
 long ws_transport_read(struct ws_transport *t, uint8_t **data);
 
-/* The same, but where one recv has the bytes as they are, they go to the room. */
+/*
+ * The same, but in the clear, and with nothing kept, at most size bytes are received in the room, where *data points
+ * then. What goes through another buffer is found there: whoever reads looks at *data alone.
+ */
 long ws_transport_read_into(struct ws_transport *t, uint8_t *room, size_t size, uint8_t **data);
 
 /* Puts unused bytes, the last len of those just read, back for the next read. 0 or WS_ERROR_MEMORY. */

@@ -51,11 +51,13 @@ static int assembly_reserve(struct ws_session *s, size_t len, uint64_t most)
 	struct ws_assembly *a = s->assembly;
 	size_t used = a ? a->len : 0, capacity = a ? a->capacity : 0;
 	if (capacity - used < len) {
-		size_t wanted = (used + len) * 2 + ASSEMBLY_MORE;
+		size_t needed = used + len, wanted = needed * 2 + ASSEMBLY_MORE;
+		if (wanted > ASSEMBLY_SPARE && needed <= ASSEMBLY_SPARE)
+			wanted = ASSEMBLY_SPARE;
 		if (wanted > most)
 			wanted = (size_t)most;
-		if (wanted < used + len)
-			wanted = used + len;
+		if (wanted < needed)
+			wanted = needed;
 		a = realloc(a, sizeof *a + wanted);
 		if (!a)
 			return WS_ERROR_MEMORY;
