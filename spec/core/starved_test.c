@@ -55,6 +55,8 @@ static void play(void)
 		scene.endpoint.options.compression = *compression;
 	scene.endpoint.options.close_timeout = 100;
 	scene.endpoint.options.heartbeat = (struct ws_heartbeat_options){ 60000, 60000 };
+	scene.endpoint.options.idle_timeout = 60000;
+	scene.endpoint.options.rate = (struct ws_rate_options){ .messages = 1000, .burst = 1 };
 	scene_bytes(&scene, scene_head, 20);
 	exchange();
 	scene_bytes(&scene, scene_head + 20, sizeof scene_head - 1 - 20);

@@ -257,11 +257,16 @@ void ws_connection_drop(struct ws_connection *c)
 
 void ws_connection_opened(struct ws_connection *c)
 {
+	const struct ws_connection_options *options = &c->endpoint->options;
+	bool judged = options->idle_timeout || ws_rate_limits(&options->rate);
 	free(c->remote); /* the layer above has seen it */
-	c->remote = NULL;
-	c->opened_at = c->message_at = ws_connection_now(c);
+	c->conduct = judged ? calloc(1, sizeof *c->conduct) : NULL;
+	c->opened_at = ws_connection_now(c);
+	ws_connection_had_message(c);
 	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
 	c->endpoint->on_opened(c);
+	if (judged && !c->conduct)
+		ws_ending_out_of_memory(c);
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
 

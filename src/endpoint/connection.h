@@ -120,6 +120,12 @@ struct ws_endpoint {
 	bool preface;               /* connections begin with a PROXY header, before TLS */
 };
 
+/* What is judged by max_rate and idle_timeout. */
+struct ws_conduct {
+	struct ws_rate rate;
+	uint64_t message_at; /* ms: when a message last went either way */
+};
+
 /* Counted: hold and release. Fields are for reading only, but for user. */
 struct ws_connection {
 	struct ws_transport transport;
@@ -144,7 +150,7 @@ struct ws_connection {
 	bool held : 1;                 /* a message waits for somebody who wants it */
 	bool overdue : 1;              /* one that came after our Close waited in vain: the handshake goes on without it */
 	bool paused : 1;               /* by ws_connection_pause */
-	bool throttled : 1;            /* the peer has sent too much, and is not read before rate->until */
+	bool throttled : 1;            /* the peer has sent too much, and is not read before conduct->rate.until */
 	bool stuck : 1;                /* the kernel has not taken all output */
 	bool drained : 1;              /* it has now: on_drain is to be called */
 	bool cut : 1;                  /* the end came before all our output had left */
@@ -158,7 +164,7 @@ struct ws_connection {
 	struct ws_subscription *subscriptions; /* of topic.c; still there after the end, for who asks what they were */
 	union { /* owned, or NULL */
 		struct ws_remote *remote;   /* until it opens */
-		struct ws_rate *rate;       /* once it has opened: what the peer has sent, where its endpoint limits that */
+		struct ws_conduct *conduct; /* once it has opened, where its endpoint looks at that */
 	};
 	union { /* owned, or NULL */
 		struct ws_file *file;       /* of one that never opens: what follows the head of its answer */
@@ -167,7 +173,6 @@ struct ws_connection {
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
 	uint64_t opened_at;            /* ms: when the opening handshake was done */
-	uint64_t message_at;           /* ms: when a message last went either way, for idle_timeout */
 	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */

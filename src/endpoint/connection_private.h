@@ -12,11 +12,11 @@
 uint64_t ws_connection_now(const struct ws_connection *c);
 uint64_t ws_connection_microseconds(void);
 
-/* A message has gone either way, which only idle_timeout asks for. */
+/* A message has gone either way: idle_timeout begins anew. */
 static inline void ws_connection_had_message(struct ws_connection *c)
 {
-	if (c->endpoint->options.idle_timeout)
-		c->message_at = ws_connection_now(c);
+	if (c->conduct)
+		c->conduct->message_at = ws_connection_now(c);
 }
 
 /* Or'ed to the opcode of a frame that is not its message's last. */

@@ -20,7 +20,7 @@ static uint64_t send_due(const struct ws_connection *c)
 static uint64_t idle_due(const struct ws_connection *c)
 {
 	uint32_t timeout = c->endpoint->options.idle_timeout;
-	return timeout && !c->throttled ? c->message_at + timeout : WS_NEVER;
+	return timeout && !c->throttled ? c->conduct->message_at + timeout : WS_NEVER;
 }
 
 /* A closing handshake behind a long queue lasts as long as the queue moves. */
@@ -50,7 +50,7 @@ uint64_t ws_deadline_next(const struct ws_connection *c)
 	uint64_t due = ws_heartbeat_due(&c->heartbeat, &c->endpoint->options.heartbeat, c->transport.read_at);
 	due = earlier(earlier(due, send_due(c)), idle_due(c));
 	if (c->throttled)
-		due = earlier(due, c->rate->until);
+		due = earlier(due, c->conduct->rate.until);
 	return c->eof_held ? earlier(due, c->deadline) : due;
 }
 
@@ -82,9 +82,9 @@ static void open_deadline(struct ws_connection *c)
 {
 	const struct ws_connection_options *options = &c->endpoint->options;
 	char why[WS_WHY_SIZE];
-	if (c->throttled && ws_connection_now(c) >= c->rate->until) { /* it may have sent messages meanwhile */
+	if (c->throttled && ws_connection_now(c) >= c->conduct->rate.until) { /* it may have sent messages meanwhile */
 		c->throttled = false;
-		c->message_at = ws_connection_now(c);
+		ws_connection_had_message(c);
 	}
 	if (ws_connection_now(c) >= send_due(c)) {
 		why_seconds(why, "the peer took no data for", options->send_timeout);

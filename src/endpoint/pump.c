@@ -63,33 +63,25 @@ static bool within_rate(struct ws_connection *c, unsigned messages, size_t bytes
 {
 	const struct ws_rate_options *options = &c->endpoint->options.rate;
 	char why[WS_WHY_SIZE];
-	if (!c->rate && !(c->rate = calloc(1, sizeof *c->rate))) {
-		ws_ending_out_of_memory(c);
-		return false;
-	}
-	bool over = ws_rate_take(c->rate, options, messages, bytes, ws_connection_now(c));
+	struct ws_rate *rate = &c->conduct->rate;
+	bool over = ws_rate_limits(options) && ws_rate_take(rate, options, messages, bytes, ws_connection_now(c));
 	if (!over || ws_connection_state(c) != WS_OPEN)
 		return true;
 	if (!options->close) {
 		c->throttled = true;
 		return true;
 	}
-	bool of_messages = options->messages > 0 && c->rate->messages < 0;
+	bool of_messages = options->messages > 0 && rate->messages < 0;
 	snprintf(why, sizeof why, "more than %g %s a second", of_messages ? options->messages : options->bytes,
 	         of_messages ? "messages" : "bytes");
 	ws_ending_step_why(c, WS_CLOSING_LOCAL_FAILURE, WS_CODE_POLICY_VIOLATION, why);
 	return false;
 }
 
-static bool has_rate(const struct ws_connection *c)
-{
-	return c->endpoint->options.rate.burst > 0;
-}
-
 /* False: it is too much, and has closed the connection. */
 static inline bool admit_message(struct ws_connection *c, const struct ws_session_event *ev, struct ws_message *message)
 {
-	if (has_rate(c) && !within_rate(c, 1, ev->len))
+	if (c->conduct && !within_rate(c, 1, ev->len))
 		return false;
 	ws_connection_had_message(c);
 	c->endpoint->stats.messages_in++;
@@ -107,7 +99,7 @@ static void peer_message(struct ws_connection *c, const struct ws_session_event 
 
 static void peer_part(struct ws_connection *c, const struct ws_session_event *ev)
 {
-	if (has_rate(c) && !within_rate(c, ev->last, ev->len))
+	if (c->conduct && !within_rate(c, ev->last, ev->len))
 		return;
 	ws_connection_had_message(c);
 	c->endpoint->stats.messages_in += ev->last;

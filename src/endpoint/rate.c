@@ -1,6 +1,11 @@
 /* What is over leaves a debt, which time pays off. */
 #include "endpoint/rate.h"
 
+bool ws_rate_limits(const struct ws_rate_options *options)
+{
+	return options->burst > 0;
+}
+
 /* What a bucket holds now, after something was taken out. */
 static double level(double before, double elapsed, double rate, double most, double taken)
 {

@@ -15,6 +15,9 @@ struct ws_rate_options {
 	bool close;             /* who sends more is closed; else is read no faster */
 };
 
+/* Whether there is any limit. */
+bool ws_rate_limits(const struct ws_rate_options *options);
+
 /* All zero: nothing has come yet. */
 struct ws_rate {
 	double messages, bytes; /* what may still come; negative: too much has */
