@@ -146,6 +146,7 @@ static void read_router(lua_State *L, struct ws_box_server *box)
 static void join_routes(struct ws_box_server *box)
 {
 	box->owner.server->endpoint.takes_plain = box->match != LUA_NOREF;
+	box->owner.server->endpoint.logs = box->log != LUA_NOREF;
 	for (size_t i = 0; i < box->route_count; i++)
 		ws_server_join(box->owner.server, &box->routes[i].endpoint);
 }

@@ -166,7 +166,9 @@ static void connection_free(struct ws_connection *c)
 	ws_ending_free_reason(c);
 	ws_subscriptions_free(c);
 	ws_transport_free(&c->transport);
-	if (!c->session.closing.opened)
+	if (c->session.closing.opened)
+		free(c->conduct);
+	else
 		free(c->remote);
 	free(c);
 }
@@ -258,14 +260,14 @@ void ws_connection_drop(struct ws_connection *c)
 void ws_connection_opened(struct ws_connection *c)
 {
 	const struct ws_connection_options *options = &c->endpoint->options;
-	bool judged = options->idle_timeout || ws_rate_limits(&options->rate);
+	bool asked = c->endpoint->logs || options->idle_timeout || ws_rate_limits(&options->rate);
 	free(c->remote); /* the layer above has seen it */
-	c->conduct = judged ? calloc(1, sizeof *c->conduct) : NULL;
-	c->opened_at = ws_connection_now(c);
-	ws_connection_had_message(c);
+	c->conduct = asked ? calloc(1, sizeof *c->conduct) : NULL;
+	if (c->conduct)
+		c->conduct->opened_at = c->conduct->message_at = ws_connection_now(c);
 	ws_ending_step(c, WS_CLOSING_OPENED, 0, 0, NULL, 0);
 	c->endpoint->on_opened(c);
-	if (judged && !c->conduct)
+	if (asked && !c->conduct)
 		ws_ending_out_of_memory(c);
 	ws_loop_defer(c->endpoint->loop, &c->work);
 }
@@ -515,5 +517,5 @@ size_t ws_connection_buffered(const struct ws_connection *c)
 
 uint64_t ws_connection_age(const struct ws_connection *c)
 {
-	return ws_connection_now(c) - c->opened_at;
+	return c->conduct ? ws_connection_now(c) - c->conduct->opened_at : 0;
 }

@@ -116,14 +116,16 @@ struct ws_endpoint {
 	struct ws_connection_stats stats;
 	struct ws_tls_context *tls; /* a server's, which holds it; NULL: in the clear */
 	struct ws_server *server;   /* NULL: a client's */
+	bool logs;                  /* ws_connection_age will be asked for */
 	bool takes_plain;           /* requests that ask for no WebSocket are for on_request, too */
 	bool preface;               /* connections begin with a PROXY header, before TLS */
 };
 
-/* What is judged by max_rate and idle_timeout. */
+/* What max_rate and idle_timeout judge by, and the log tells. */
 struct ws_conduct {
 	struct ws_rate rate;
 	uint64_t message_at; /* ms: when a message last went either way */
+	uint64_t opened_at;  /* ms: when the opening handshake was done */
 };
 
 /* Counted: hold and release. Fields are for reading only, but for user. */
@@ -172,7 +174,6 @@ struct ws_connection {
 	};
 	uint64_t ping_sent_us;         /* payload of our ping that is out; 0: none */
 	uint64_t deadline;             /* ms: of the handshake, of closing */
-	uint64_t opened_at;            /* ms: when the opening handshake was done */
 	char *reason;                  /* for ws_connection_reason; NULL: nothing yet */
 	float rtt;                     /* seconds; negative: not measured yet */
 	uint32_t counted;              /* the row of its address in its server's counts; 0: it is not counted */
@@ -298,7 +299,7 @@ struct ws_slice ws_connection_reason(const struct ws_connection *c, char room[st
 
 size_t ws_connection_buffered(const struct ws_connection *c);
 
-/* ms since it opened. */
+/* ms since it opened. Of an endpoint that logs. */
 uint64_t ws_connection_age(const struct ws_connection *c);
 
 #pragma GCC visibility pop

@@ -131,8 +131,6 @@ void ws_ending_clear(struct ws_connection *c)
 {
 	ws_session_clear(&c->session);
 	if (c->session.closing.opened) {
-		free(c->conduct);
-		c->conduct = NULL;
 		ws_backlog_clear(&c->backlog);
 	} else {
 		ws_file_free(c->file);
