@@ -114,6 +114,7 @@ struct ws_endpoint {
 	void (*on_finished)(struct ws_connection *c);
 	struct ws_connection_options options;
 	struct ws_connection_stats stats;
+	struct ws_input *input;     /* whose frames the pump takes; NULL: it takes none */
 	struct ws_tls_context *tls; /* a server's, which holds it; NULL: in the clear */
 	struct ws_server *server;   /* NULL: a client's */
 	bool logs;                  /* ws_connection_age will be asked for */
@@ -135,7 +136,6 @@ struct ws_connection {
 	struct ws_endpoint *endpoint;
 	void *user;                    /* the layer above's */
 	struct ws_heartbeat heartbeat;
-	struct ws_input *input;        /* the pump's, while it runs; NULL: it does not */
 	uint32_t references;
 	uint16_t refused;              /* HTTP status of our answer, if not the 101; 0: none */
 	uint8_t reason_len;

@@ -11,6 +11,7 @@ enum { ROOM_LEAST = 16 * 1024 }; /* less is copied in less time than a system ca
 
 /* What has come and has not been taken yet. */
 struct ws_input {
+	const struct ws_connection *connection;
 	uint8_t *data;
 	size_t len;
 };
@@ -180,36 +181,40 @@ bool ws_pump_reading(const struct ws_connection *c)
 }
 
 /* Whether there is input whose frames are looked at now. */
-static bool goes_on(const struct ws_connection *c)
+static bool goes_on(const struct ws_connection *c, const struct ws_input *input)
 {
-	return c->input->len > 0 && ws_pump_reading(c) && !c->session.closing.messages_stopped;
+	return input->len > 0 && ws_pump_reading(c) && !c->session.closing.messages_stopped;
 }
 
 /* False: all input has been taken, or it fails for want of memory. */
-static bool next_event(struct ws_connection *c, enum ws_session_mode mode, struct ws_session_event *ev)
+static bool next_event(struct ws_connection *c, struct ws_input *input, enum ws_session_mode mode,
+                       struct ws_session_event *ev)
 {
 	c->held = false;
-	int e = ws_session_next(&c->session, mode, &c->input->data, &c->input->len, ev);
+	int e = ws_session_next(&c->session, mode, &input->data, &input->len, ev);
 	if (e == WS_ERROR_MEMORY)
 		ws_ending_out_of_memory(c);
 	return e == 0;
 }
 
 /* Takes what the frames in the input take up, until something must be waited for. */
-static void take_frames(struct ws_connection *c)
+static inline void take_frames(struct ws_connection *c, struct ws_input *input)
 {
 	struct ws_session_event ev;
-	while (goes_on(c) && next_event(c, mode(c), &ev)) {
+	c->endpoint->input = input;
+	while (goes_on(c, input) && next_event(c, input, mode(c), &ev)) {
 		dispatch(c, &ev);
 		ws_session_done(&c->session);
 	}
+	c->endpoint->input = NULL;
 }
 
 bool ws_connection_next_message(struct ws_connection *c, struct ws_message *message)
 {
+	struct ws_input *input = c->endpoint->input;
 	struct ws_session_event ev;
-	if (!c->input || !goes_on(c) || !ws_session_ends_message(&c->session, *c->input->data) ||
-	    !next_event(c, WS_SESSION_DELIVER, &ev))
+	if (!input || input->connection != c || !goes_on(c, input) ||
+	    !ws_session_ends_message(&c->session, *input->data) || !next_event(c, input, WS_SESSION_DELIVER, &ev))
 		return false;
 	if (ev.type == WS_SESSION_MESSAGE)
 		return admit_message(c, &ev, message);
@@ -236,11 +241,11 @@ static inline void take_input(struct ws_connection *c, uint8_t *data, size_t len
 	ws_heartbeat_alive(&c->heartbeat);
 	while (len > 0 && !wait && !c->refused && !c->deciding && ws_connection_state(c) == WS_CONNECTING)
 		wait = take_head(c, &data, &len);
-	*c->input = (struct ws_input){ data, len };
+	struct ws_input input = { c, data, len };
 	if (!wait && ws_connection_state(c) != WS_CONNECTING)
-		take_frames(c);
+		take_frames(c, &input);
 	bool drain = c->refused || c->session.closing.messages_stopped || ws_connection_state(c) == WS_CLOSED;
-	if (c->input->len > 0 && !drain && ws_transport_keep(&c->transport, c->input->data, c->input->len) != 0)
+	if (input.len > 0 && !drain && ws_transport_keep(&c->transport, input.data, input.len) != 0)
 		ws_ending_out_of_memory(c);
 }
 
@@ -312,13 +317,10 @@ static inline long take_some(struct ws_connection *c)
 
 void ws_pump(struct ws_connection *c)
 {
-	struct ws_input input = { .len = 0 };
 	uint8_t *room;
 	ws_connection_hold(c);
-	c->input = &input;
 	if (ws_pump_reading(c) && take_some(c) == WS_LOOP_RECEIVE_SIZE && rest_room(c, &room) && ws_pump_reading(c))
 		take_some(c);
-	c->input = NULL;
 	ws_connection_settle(c);
 	ws_connection_release(c);
 }
