@@ -28,7 +28,7 @@ static size_t take(struct ws_output *o, size_t at, size_t len)
 {
 	struct iovec parts[3];
 	size_t taken = 0, offered;
-	const int count = ws_output_parts(o, parts, 3, &offered);
+	const int count = ws_output_parts(o, loop, parts, 3, &offered);
 
 	for (int i = 0; i < count; i++)
 		offered -= parts[i].iov_len;
@@ -137,7 +137,7 @@ static const uint8_t *first_part(const struct ws_output *o, size_t len)
 	struct iovec parts[2];
 	size_t offered;
 
-	CHECK(ws_output_parts(o, parts, 2, &offered) == 1 && offered == len && parts[0].iov_len == len);
+	CHECK(ws_output_parts(o, loop, parts, 2, &offered) == 1 && offered == len && parts[0].iov_len == len);
 	return parts[0].iov_base;
 }
 

@@ -83,6 +83,12 @@ static void copy_parts(uint8_t *to, const struct iovec *parts, int count, size_t
 	}
 }
 
+static bool borrows(const struct ws_output *o, const struct ws_loop *loop)
+{
+	const struct ws_batch *batch = &loop->batch;
+	return batch->bytes != NULL && (uintptr_t)o->borrowed - (uintptr_t)batch->bytes < WS_BATCH_SIZE;
+}
+
 static void end_loan(struct ws_output *o, struct ws_loop *loop)
 {
 	o->borrowed = NULL;
@@ -92,7 +98,7 @@ static void end_loan(struct ws_output *o, struct ws_loop *loop)
 /* Copies what it has borrowed. Without memory it is still borrowed, which keeps the batch from being filled anew. */
 static int own(struct ws_output *o, struct ws_loop *loop)
 {
-	if (o->borrowed == NULL)
+	if (!borrows(o, loop))
 		return 0;
 	struct ws_chunk *chunk = ws_chunk_take(loop, o->size);
 	if (chunk == NULL)
@@ -100,8 +106,8 @@ static int own(struct ws_output *o, struct ws_loop *loop)
 	memcpy(chunk->bytes, o->borrowed, o->size);
 	chunk->to = o->size;
 	o->size = 0;
-	link_last(o, chunk);
 	end_loan(o, loop);
+	link_last(o, chunk);
 	return 0;
 }
 
@@ -186,7 +192,7 @@ int ws_output_borrow(struct ws_output *o, struct ws_loop *loop, const struct iov
 	struct ws_batch *batch = &loop->batch;
 	bool batched = common->batched != NULL && common->filling == batch->filling;
 	bool possible = (batched || batch_put(batch, parts, count, common)) &&
-	                (o->size == 0 || (o->borrowed != NULL && o->borrowed + o->size == common->batched));
+	                (o->size == 0 || (borrows(o, loop) && o->borrowed + o->size == common->batched));
 	if (!possible)
 		return ws_output_append(o, loop, parts, count, 0);
 	if (o->size == 0) {
@@ -199,15 +205,18 @@ int ws_output_borrow(struct ws_output *o, struct ws_loop *loop, const struct iov
 
 /* ---- sending it */
 
-int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, size_t *size)
+int ws_output_parts(const struct ws_output *o, const struct ws_loop *loop, struct iovec *parts, int most, size_t *size)
 {
 	int count = 0;
 	struct ws_chunk *chunk = o->last;
-	*size = o->borrowed != NULL ? o->size : 0;
-	if (o->borrowed != NULL)
-		parts[count++] = (struct iovec){(void *)o->borrowed, o->size};
+	*size = 0;
 	if (chunk == NULL)
-		return count;
+		return 0;
+	if (borrows(o, loop)) {
+		*size = o->size;
+		parts[0] = (struct iovec){(void *)o->borrowed, o->size};
+		return 1;
+	}
 	do {
 		chunk = chunk->next;
 		uint8_t *bytes = chunk->shared != NULL ? chunk->shared->bytes : chunk->bytes;
@@ -229,7 +238,7 @@ static void consume_borrowed(struct ws_output *o, struct ws_loop *loop, size_t l
 
 void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len)
 {
-	if (o->borrowed != NULL) {
+	if (borrows(o, loop)) {
 		consume_borrowed(o, loop, len);
 		return;
 	}

@@ -34,9 +34,11 @@ struct ws_common {
 
 /* All zero: empty. Fields are for reading only. */
 struct ws_output {
-	struct ws_chunk *last;   /* its next is the first; NULL: empty, or borrowed */
-	const uint8_t *borrowed; /* where all of it is in the loop's batch; NULL: it is not */
-	size_t size;             /* bytes */
+	union {
+		struct ws_chunk *last;   /* its next is the first; NULL: empty */
+		const uint8_t *borrowed; /* where all of it is, if that is in the loop's batch */
+	};
+	size_t size; /* bytes */
 };
 
 /* Room at the end for len bytes, which are part of it already. NULL: out of memory. */
@@ -60,7 +62,7 @@ int ws_output_borrow(struct ws_output *o, struct ws_loop *loop, const struct iov
                      struct ws_common *common);
 
 /* Fills in the first parts of it, at most so many, and their size. Returns how many these are. */
-int ws_output_parts(const struct ws_output *o, struct iovec *parts, int most, size_t *size);
+int ws_output_parts(const struct ws_output *o, const struct ws_loop *loop, struct iovec *parts, int most, size_t *size);
 
 /* Takes len bytes off the front: no more than there are. */
 void ws_output_consume(struct ws_output *o, struct ws_loop *loop, size_t len);

@@ -171,7 +171,7 @@ void ws_transport_send(struct ws_transport *t)
 	struct iovec parts[SEND_PARTS];
 	while (t->out.size > 0 && !t->stalled) {
 		size_t total;
-		int count = ws_output_parts(&t->out, parts, SEND_PARTS, &total);
+		int count = ws_output_parts(&t->out, t->loop, parts, SEND_PARTS, &total);
 		ws_output_consume(&t->out, t->loop, transport_sendmsg(t, parts, count, total));
 	}
 }
@@ -308,7 +308,7 @@ static int transport_write_now(struct ws_transport *t, const struct iovec *parts
 {
 	struct iovec all[SEND_PARTS + CORK_PARTS];
 	size_t corked;
-	int first = ws_output_parts(&t->out, all, SEND_PARTS, &corked);
+	int first = ws_output_parts(&t->out, t->loop, all, SEND_PARTS, &corked);
 	memcpy(all + first, parts, (size_t)count * sizeof *parts);
 	size_t taken = transport_sendmsg(t, all, first + count, corked + total);
 	if (t->write_failed)
