@@ -337,6 +337,58 @@ static void short_writes(void)
 	}
 }
 
+/* Two writes for all of them, of the pattern at that place, within one turn. */
+static void write_to_many(struct end *ends, size_t count, uint64_t at, size_t len)
+{
+	static uint8_t bytes[12 * KIB];
+	for (int i = 0; i < 2; i++, at += len) {
+		struct ws_common common = {.copy = NULL};
+		struct iovec parts[] = {{bytes, len / 3}, {bytes + len / 3, len - len / 3}};
+		for (size_t j = 0; j < len; j++)
+			bytes[j] = pattern(at + j);
+		for (size_t j = 0; j < count; j++)
+			CHECK(ws_transport_write_shared(&ends[j].t, parts, 2, &common) == 0);
+		memset(bytes, 0, len); /* they were the caller's again */
+		if (common.copy != NULL)
+			ws_shared_release(common.copy);
+	}
+}
+
+/* One of them keeps packets apart, one is read, one is not. */
+static void write_shared(void)
+{
+	static uint8_t packet[32 * KIB];
+	struct end ends[3] = {{.last = 0}};
+	int pairs[3][2];
+	uint64_t sent = 0, at[3] = {0};
+	unix_pair(pairs[0], SOCK_SEQPACKET);
+	tcp_pair(pairs[1]);
+	tcp_pair(pairs[2]);
+	for (int i = 0; i < 3; i++)
+		CHECK(ws_transport_init(&ends[i].t, loop, pairs[i][0], &handler) == 0);
+	for (int turns = 0, stalled = 0; stalled < 50 && turns < 10000; turns++) {
+		size_t len = 50 + (size_t)(turns * 977) % (12 * KIB - 50);
+		write_to_many(ends, 3, sent, len);
+		turn();
+		CHECK(recv(pairs[0][1], packet, sizeof packet, 0) == (ssize_t)(2 * len)); /* one send */
+		for (size_t i = 0; i < 2 * len; i++)
+			CHECK(packet[i] == pattern(sent + i));
+		sent += 2 * len;
+		CHECK(raw_read(pairs[1][1], &at[1]) < 0 && at[1] == sent);
+		stalled += ends[2].t.stalled;
+	}
+	CHECK(ends[2].t.stalled && ends[2].stalleds == 1);
+	for (int turns = 0; at[2] < sent && turns < 100000; turns++) {
+		raw_read_some(pairs[2][1], &at[2], 64 * KIB);
+		CHECK(ws_loop_turn(loop, 1) == 0);
+	}
+	CHECK(at[2] == sent && ends[2].t.out.size == 0);
+	for (int i = 0; i < 3; i++) {
+		ws_transport_close(&ends[i].t);
+		close(pairs[i][1]);
+	}
+}
+
 /* Also while nothing else than writing would have to be watched. */
 static void stall_while_paused(void)
 {
@@ -1007,6 +1059,7 @@ TEST(echo)
 TEST(one_send)
 TEST(cork_room)
 TEST(short_writes)
+TEST(write_shared)
 TEST(stall_while_paused)
 TEST(fifty_megabytes)
 TEST(pause_keep_resume)
@@ -1035,6 +1088,7 @@ UNIT_MAIN({"echo", test_echo},
           {"a turn's output is one send", test_one_send},
           {"the cork has room for what is short, as long as it can be sent", test_cork_room},
           {"short writes", test_short_writes},
+          {"what many are sent in a turn is one send to each, and stays whole where it waits", test_write_shared},
           {"a stall while paused", test_stall_while_paused},
           {"50 MB", test_fifty_megabytes},
           {"pause, keep, resume", test_pause_keep_resume},
