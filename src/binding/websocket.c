@@ -35,8 +35,7 @@ struct ws_waiters *ws_box_waiters(lua_State *L, struct ws_box *box)
 	struct ws_waiters *waiters = calloc(1, sizeof *waiters);
 	if (!waiters)
 		luaL_error(L, "out of memory");
-	else
-		box->waiters = waiters;
+	box->waiters = waiters;
 	return waiters;
 }
 
@@ -297,7 +296,8 @@ static int send_again(lua_State *L, int status, lua_KContext ctx)
 static int wait_to_send(lua_State *L, struct ws_box *box)
 {
 	struct ws_task *task = ws_task_here(box->handlers->owner->ctx, L, "send, with the option on_overflow = \"wait\",");
-	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, -1, send_again) : ws_call_block(L, websocket_send);
+	return task ? ws_box_wait_in(L, task, &ws_box_waiters(L, box)->draining, -1, send_again)
+	            : ws_call_block(L, websocket_send);
 }
 
 /* Queues the string, or the prepared message, at index 2. */

@@ -68,8 +68,8 @@ void ws_ending_report(struct ws_connection *c);
 /* ---- pump.c */
 
 /*
- * Takes in one recv: the loop comes back while there is more. A second one where the first was full and there is much to come
- * of a message: so that it goes on while its beginning is in the cache.
+ * Takes in one recv: the loop comes back while there is more. A second one where the first was full and there is much
+ * to come of a message: so that it goes on while its beginning is in the cache.
  */
 void ws_pump(struct ws_connection *c);
 

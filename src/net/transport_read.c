@@ -147,7 +147,8 @@ long ws_transport_read(struct ws_transport *t, uint8_t **data)
 	if (t->fd < 0)
 		return WS_AGAIN;
 	if (t->kept != NULL && t->kept->from < t->kept->to)
-		return !t->kept_due && (t->read_more || ws_transport_end_pending(t)) ? read_behind_kept(t, data) : read_kept(t, data);
+		return !t->kept_due && (t->read_more || ws_transport_end_pending(t)) ? read_behind_kept(t, data)
+		                                                                     : read_kept(t, data);
 	if (t->kept != NULL)
 		ws_chunk_give(t->loop, t->kept);
 	t->kept = NULL;
